@@ -1,0 +1,138 @@
+//! How one replica behaves: identity, timeouts, limits.
+
+use std::time::Duration;
+
+use crate::types::{GroupId, ReplicaId};
+
+/// Configuration of one replica of one group. [`Config::new`] gives sound defaults.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// The group.
+    pub group: GroupId,
+    /// This replica.
+    pub replica: ReplicaId,
+    /// Source of every random choice. Draw it anew at each start: it also names
+    /// the start, so that answers to an earlier one are recognised.
+    pub seed: u64,
+    /// How often a leader is heard at least. Default 50 ms.
+    pub heartbeat_interval: Duration,
+    /// A follower that heard no leader for a random time from this one on
+    /// campaigns; within it, it votes for nobody else. Default 300 ms.
+    pub election_timeout_min: Duration,
+    /// The end of that random range; also how long a leader goes on without
+    /// hearing a quorum. Default 500 ms.
+    pub election_timeout_max: Duration,
+    /// Most bytes of entries in one message. Default 1 MiB; a single larger entry still goes.
+    pub max_append_bytes: usize,
+    /// Most entries in one message. Default 4096.
+    pub max_append_entries: usize,
+    /// Most bytes sent to one follower and not yet acknowledged. Default 16 MiB.
+    pub max_inflight_bytes: usize,
+    /// Most messages with entries sent to one follower and not yet acknowledged. Default 256.
+    pub max_inflight_appends: usize,
+    /// Most bytes of entries that a leader holds uncommitted; beyond, proposals
+    /// are refused. Default 64 MiB. A single larger proposal is taken when nothing else waits.
+    pub max_uncommitted_bytes: usize,
+    /// Most proposals of this node that wait for their outcome. Default 65,536.
+    pub max_pending_proposals: usize,
+    /// Most reads of this node that wait for their index. Default 65,536.
+    pub max_pending_reads: usize,
+    /// Most bytes of entries handed to the state machine at once. Default 4 MiB.
+    pub max_apply_bytes: usize,
+    /// How many bytes of recent, durable, applied entries are kept in memory for
+    /// slow followers. Default 32 MiB. What is not yet durable or applied is kept besides.
+    pub cache_bytes: usize,
+}
+
+impl Config {
+    /// Defaults for `replica`, in group 0.
+    pub const fn new(replica: ReplicaId, seed: u64) -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            group: GroupId::new(0),
+            replica,
+            seed,
+            heartbeat_interval: Duration::from_millis(50),
+            election_timeout_min: Duration::from_millis(300),
+            election_timeout_max: Duration::from_millis(500),
+            max_append_bytes: MIB,
+            max_append_entries: 4096,
+            max_inflight_bytes: 16 * MIB,
+            max_inflight_appends: 256,
+            max_uncommitted_bytes: 64 * MIB,
+            max_pending_proposals: 65_536,
+            max_pending_reads: 65_536,
+            max_apply_bytes: 4 * MIB,
+            cache_bytes: 32 * MIB,
+        }
+    }
+
+    /// Checks that the values can work together.
+    ///
+    /// # Errors
+    ///
+    /// A timeout that would make elections constant, or a limit of zero.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.heartbeat_interval.is_zero() {
+            return Err(ConfigError::Zero {
+                what: "heartbeat_interval",
+            });
+        }
+        if self.election_timeout_min < self.heartbeat_interval * 2 {
+            return Err(ConfigError::HurriedElections {
+                heartbeat_interval: self.heartbeat_interval,
+                election_timeout_min: self.election_timeout_min,
+            });
+        }
+        if self.election_timeout_max <= self.election_timeout_min {
+            return Err(ConfigError::NoSpread {
+                min: self.election_timeout_min,
+                max: self.election_timeout_max,
+            });
+        }
+        let limits = [
+            ("max_append_bytes", self.max_append_bytes),
+            ("max_append_entries", self.max_append_entries),
+            ("max_inflight_bytes", self.max_inflight_bytes),
+            ("max_inflight_appends", self.max_inflight_appends),
+            ("max_uncommitted_bytes", self.max_uncommitted_bytes),
+            ("max_pending_proposals", self.max_pending_proposals),
+            ("max_pending_reads", self.max_pending_reads),
+            ("max_apply_bytes", self.max_apply_bytes),
+        ];
+        match limits.into_iter().find(|&(_, value)| value == 0) {
+            Some((what, _)) => Err(ConfigError::Zero { what }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a configuration cannot work.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A limit or interval of zero.
+    #[error("{what} must not be zero")]
+    Zero {
+        /// The setting.
+        what: &'static str,
+    },
+    /// Followers would campaign between two heartbeats.
+    #[error(
+        "election_timeout_min ({election_timeout_min:?}) must be at least twice heartbeat_interval ({heartbeat_interval:?})"
+    )]
+    HurriedElections {
+        /// The heartbeat interval.
+        heartbeat_interval: Duration,
+        /// The shortest election timeout.
+        election_timeout_min: Duration,
+    },
+    /// Candidates would all start at once.
+    #[error("election_timeout_max ({max:?}) must be above election_timeout_min ({min:?})")]
+    NoSpread {
+        /// The shortest election timeout.
+        min: Duration,
+        /// The longest election timeout.
+        max: Duration,
+    },
+}

@@ -1,0 +1,244 @@
+//! Log entries, and the checked run of them that travels and is stored.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::membership::Membership;
+use crate::types::{LogId, LogIndex, RequestId, Term};
+
+/// What an entry holds.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Payload {
+    /// Nothing: the first entry of each leadership, so that it can commit (Raft §8).
+    Blank,
+    /// A command for the state machine.
+    Command {
+        /// The proposal that this entry answers, wherever it was made.
+        request: RequestId,
+        /// The command, opaque to Raft.
+        data: Bytes,
+    },
+    /// A configuration, in force from the moment it is appended (Raft §6).
+    Membership(Box<Membership>),
+}
+
+/// Kind of a payload, known even when the payload itself is damaged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// [`Payload::Blank`].
+    Blank,
+    /// [`Payload::Command`].
+    Command,
+    /// [`Payload::Membership`].
+    Membership,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its identity.
+    pub log_id: LogId,
+    /// What it holds.
+    pub payload: Payload,
+}
+
+impl Entry {
+    /// A blank entry.
+    pub const fn blank(log_id: LogId) -> Self {
+        Self {
+            log_id,
+            payload: Payload::Blank,
+        }
+    }
+
+    /// An entry that carries a command.
+    pub const fn command(log_id: LogId, request: RequestId, data: Bytes) -> Self {
+        Self {
+            log_id,
+            payload: Payload::Command { request, data },
+        }
+    }
+
+    /// Its position.
+    pub const fn index(&self) -> LogIndex {
+        self.log_id.index
+    }
+
+    /// Its term.
+    pub const fn term(&self) -> Term {
+        self.log_id.term
+    }
+
+    /// Kind of the payload.
+    pub const fn kind(&self) -> EntryKind {
+        match self.payload {
+            Payload::Blank => EntryKind::Blank,
+            Payload::Command { .. } => EntryKind::Command,
+            Payload::Membership(_) => EntryKind::Membership,
+        }
+    }
+
+    /// About how many bytes the entry takes in memory, on the wire and on disk;
+    /// what every byte limit counts.
+    pub fn size(&self) -> usize {
+        const FRAME: usize = 32;
+        const MEMBER: usize = 64;
+        FRAME
+            + match &self.payload {
+                Payload::Blank => 0,
+                Payload::Command { data, .. } => data.len(),
+                Payload::Membership(m) => m
+                    .members()
+                    .values()
+                    .map(|info| MEMBER + info.address.len() + info.context.len())
+                    .sum(),
+            }
+    }
+}
+
+/// What is known of an entry without reading its payload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct EntryMeta {
+    /// Its identity.
+    pub log_id: LogId,
+    /// Kind of its payload.
+    pub kind: EntryKind,
+}
+
+impl From<&Entry> for EntryMeta {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            log_id: entry.log_id,
+            kind: entry.kind(),
+        }
+    }
+}
+
+/// A run of entries without gaps, terms never falling. May be empty.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
+pub struct LogSlice(Vec<Entry>);
+
+impl LogSlice {
+    /// Checks that `entries` form a run.
+    ///
+    /// # Errors
+    ///
+    /// An index that does not follow its predecessor's, index 0, or a falling term.
+    pub fn new(entries: Vec<Entry>) -> Result<Self, NotARun> {
+        if let Some(entry) = entries.first().filter(|e| e.index() == LogIndex::ZERO) {
+            return Err(NotARun {
+                before: LogId::ZERO,
+                after: entry.log_id,
+            });
+        }
+        for pair in entries.windows(2) {
+            let (before, after) = (pair[0].log_id, pair[1].log_id);
+            let follows = before.index.get().checked_add(1) == Some(after.index.get());
+            if !follows || after.term < before.term {
+                return Err(NotARun { before, after });
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// No entries.
+    pub const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The entries, first to last.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Identity of the first entry.
+    pub fn first(&self) -> Option<LogId> {
+        self.0.first().map(|entry| entry.log_id)
+    }
+
+    /// Identity of the last entry.
+    pub fn last(&self) -> Option<LogId> {
+        self.0.last().map(|entry| entry.log_id)
+    }
+
+    /// Sum of the entries' sizes in bytes.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(Entry::size).sum()
+    }
+
+    /// The entries as a plain vector.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.0
+    }
+}
+
+impl TryFrom<Vec<Entry>> for LogSlice {
+    type Error = NotARun;
+
+    fn try_from(entries: Vec<Entry>) -> Result<Self, NotARun> {
+        Self::new(entries)
+    }
+}
+
+impl From<LogSlice> for Vec<Entry> {
+    fn from(slice: LogSlice) -> Self {
+        slice.0
+    }
+}
+
+/// Two neighbours that cannot follow each other in a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("entry {after} cannot follow {before}")]
+pub struct NotARun {
+    /// The former.
+    pub before: LogId,
+    /// The latter.
+    pub after: LogId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blanks(ids: &[(u64, u64)]) -> Vec<Entry> {
+        ids.iter()
+            .map(|&(term, index)| Entry::blank(LogId::new(term, index)))
+            .collect()
+    }
+
+    #[test]
+    fn a_run_may_raise_its_term() {
+        assert_eq!(
+            LogSlice::new(blanks(&[(1, 4), (1, 5), (3, 6)]))
+                .unwrap()
+                .len(),
+            3
+        );
+    }
+
+    #[test]
+    fn a_gap_is_no_run() {
+        assert!(LogSlice::new(blanks(&[(1, 4), (1, 6)])).is_err());
+    }
+
+    #[test]
+    fn a_falling_term_is_no_run() {
+        assert!(LogSlice::new(blanks(&[(2, 4), (1, 5)])).is_err());
+    }
+
+    #[test]
+    fn no_entry_stands_at_zero() {
+        assert!(LogSlice::new(blanks(&[(1, 0), (1, 1)])).is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! What replicas say to each other.
+//!
+//! A message travels in an [`Envelope`] that names the group, both replicas and
+//! the sender's term. Every acknowledgement names what it acknowledges: entries
+//! by (term, index), rounds by the leader's counter, replication by session.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::LogSlice;
+use crate::types::{GroupId, LogId, LogIndex, ReplicaId, RequestId, Term};
+
+/// A message with its address.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The group it belongs to.
+    pub group: GroupId,
+    /// Who sent it, in which life.
+    pub from: ReplicaId,
+    /// Whom it is for, in which life.
+    pub to: ReplicaId,
+    /// The sender's current term.
+    pub term: Term,
+    /// What it says.
+    pub message: Message,
+}
+
+/// Everything one replica says to another.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Message {
+    /// Would you vote for me? Changes nobody's term (Thesis §9.6).
+    PreVote(PreVote),
+    /// Answer to [`Message::PreVote`].
+    PreVoteReply(PreVoteReply),
+    /// Vote for me in the envelope's term (Raft §5.2).
+    RequestVote(RequestVote),
+    /// Answer to [`Message::RequestVote`].
+    RequestVoteReply(RequestVoteReply),
+    /// Entries to append after a given one (Raft §5.3).
+    AppendEntries(AppendEntries),
+    /// Answer to [`Message::AppendEntries`].
+    AppendReply(AppendReply),
+    /// The leader is alive; carries no log.
+    Heartbeat(Heartbeat),
+    /// Answer to [`Message::Heartbeat`].
+    HeartbeatReply(HeartbeatReply),
+    /// The leader's commit index, for a follower that waits for it. Not answered.
+    Commit(Commit),
+    /// A follower asks the leader for a read index (Thesis §6.4).
+    ReadIndex(ReadIndex),
+    /// Answer to [`Message::ReadIndex`].
+    ReadIndexReply(ReadIndexReply),
+    /// Commands that a follower's clients propose, for the leader of the envelope's term.
+    Propose(Propose),
+    /// The leader did not append some of them. Success is not answered: the
+    /// entries name their request, and their origin sees them applied.
+    ProposeRefused(ProposeRefused),
+}
+
+/// How urgent a message is; a transport keeps the classes apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum MessageClass {
+    /// Votes, heartbeats, reads, commit: small, and never behind anything large.
+    Control,
+    /// Entries and what acknowledges them.
+    Append,
+    /// Snapshot chunks.
+    Snapshot,
+}
+
+impl Message {
+    /// The class this message travels in.
+    pub const fn class(&self) -> MessageClass {
+        match self {
+            Self::AppendEntries(_) | Self::Propose(_) => MessageClass::Append,
+            _ => MessageClass::Control,
+        }
+    }
+
+    /// A short name for logs and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PreVote(_) => "pre_vote",
+            Self::PreVoteReply(_) => "pre_vote_reply",
+            Self::RequestVote(_) => "request_vote",
+            Self::RequestVoteReply(_) => "request_vote_reply",
+            Self::AppendEntries(_) => "append_entries",
+            Self::AppendReply(_) => "append_reply",
+            Self::Heartbeat(_) => "heartbeat",
+            Self::HeartbeatReply(_) => "heartbeat_reply",
+            Self::Commit(_) => "commit",
+            Self::ReadIndex(_) => "read_index",
+            Self::ReadIndexReply(_) => "read_index_reply",
+            Self::Propose(_) => "propose",
+            Self::ProposeRefused(_) => "propose_refused",
+        }
+    }
+}
+
+/// Body of [`Message::PreVote`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct PreVote {
+    /// The term the sender would campaign in; its envelope still carries its current one.
+    pub proposed_term: Term,
+    /// The last entry of the sender's log.
+    pub last_log: LogId,
+}
+
+/// Body of [`Message::PreVoteReply`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct PreVoteReply {
+    /// Echo of the proposed term.
+    pub proposed_term: Term,
+    /// Whether the sender would vote so.
+    pub granted: bool,
+}
+
+/// Body of [`Message::RequestVote`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct RequestVote {
+    /// The last entry of the candidate's log.
+    pub last_log: LogId,
+    /// The leader asked for this campaign, so a recent leader is no reason to refuse (Thesis §3.10).
+    pub leadership_transfer: bool,
+}
+
+/// Body of [`Message::RequestVoteReply`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct RequestVoteReply {
+    /// The term of the request that this answers.
+    pub vote_term: Term,
+    /// Whether the vote was given, durably.
+    pub granted: bool,
+}
+
+/// Body of [`Message::AppendEntries`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct AppendEntries {
+    /// The leader's replication session with this follower.
+    pub session: u64,
+    /// The entry right before `entries`.
+    pub previous: LogId,
+    /// What to append; empty for a probe.
+    pub entries: LogSlice,
+    /// The leader's commit index.
+    pub commit: LogIndex,
+}
+
+/// Body of [`Message::AppendReply`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct AppendReply {
+    /// Echo of the session.
+    pub session: u64,
+    /// What came of it.
+    pub result: AppendResult,
+}
+
+/// What a follower made of an append.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum AppendResult {
+    /// The follower's log agrees with the leader's up to `received`.
+    Accepted {
+        /// Last entry known to agree with the leader's log, in memory at least.
+        received: LogId,
+        /// Last of those that is durable; only these count toward commit.
+        durable: LogId,
+    },
+    /// The entry before the append is missing or another one.
+    Rejected {
+        /// Echo of the previous entry's position.
+        previous: LogIndex,
+        /// The highest entry of the follower at or below `previous` whose term is
+        /// not above the leader's there: where to probe next (Raft §5.3, end).
+        hint: LogId,
+    },
+}
+
+/// Body of [`Message::Heartbeat`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The leader's replication session with this follower.
+    pub session: u64,
+    /// Counts the leader's rounds in this term; confirms reads.
+    pub round: u64,
+    /// The leader's commit index.
+    pub commit: LogIndex,
+}
+
+/// Body of [`Message::HeartbeatReply`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatReply {
+    /// Echo of the session.
+    pub session: u64,
+    /// Echo of the round.
+    pub round: u64,
+    /// Last entry known to agree with the leader's log; lets the leader notice a lost append.
+    pub received: LogId,
+    /// Last of those that is durable.
+    pub durable: LogId,
+}
+
+/// Body of [`Message::Commit`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The leader's commit index.
+    pub commit: LogIndex,
+}
+
+/// Body of [`Message::ReadIndex`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ReadIndex {
+    /// The follower's request, for the answer.
+    pub request: RequestId,
+}
+
+/// Body of [`Message::ReadIndexReply`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ReadIndexReply {
+    /// Echo of the request.
+    pub request: RequestId,
+    /// The read may be served once this index is applied; nothing if the sender does not lead.
+    pub index: Option<LogIndex>,
+    /// The leader's commit index.
+    pub commit: LogIndex,
+}
+
+/// Body of [`Message::Propose`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Propose {
+    /// The start of the origin that numbered the commands.
+    pub boot: u64,
+    /// Commands with their sequence numbers, rising.
+    pub commands: Vec<(u64, Bytes)>,
+}
+
+/// Body of [`Message::ProposeRefused`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ProposeRefused {
+    /// Echo of the start.
+    pub boot: u64,
+    /// Sequence numbers of the commands that were not appended.
+    pub sequences: Vec<u64>,
+    /// Why not.
+    pub reason: RefusalReason,
+}
+
+/// Why a leader did not append what a follower forwarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum RefusalReason {
+    /// It does not lead in the envelope's term.
+    NotLeader,
+    /// Too much is waiting for commit.
+    Overloaded,
+}

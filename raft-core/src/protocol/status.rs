@@ -1,0 +1,86 @@
+//! What a replica shows of itself.
+
+use std::sync::Arc;
+
+use crate::hard_state::HardState;
+use crate::membership::Membership;
+use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
+
+/// A replica's part in its group.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RoleKind {
+    /// Follows a leader, or waits for one.
+    #[default]
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Campaigns.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+impl RoleKind {
+    /// The role's name, for display and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        }
+    }
+}
+
+/// A replica at a glance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Who it is.
+    pub replica: ReplicaId,
+    /// Its role.
+    pub role: RoleKind,
+    /// Term and vote as the replica acts by them; perhaps not durable yet.
+    pub hard_state: HardState,
+    /// The leader it knows of; itself if it leads.
+    pub leader: Option<NodeId>,
+    /// Last entry known to be committed.
+    pub commit_index: LogIndex,
+    /// Last entry applied by the state machine.
+    pub last_applied: LogIndex,
+    /// Last entry of the log.
+    pub last_log: LogId,
+    /// Last entry that is durable here.
+    pub durable_index: LogIndex,
+    /// The entry before the first one that the log still holds.
+    pub purged: LogId,
+    /// The configuration in force: the latest one in the log.
+    pub membership: Arc<Membership>,
+    /// The entry that brought it; zero for the one the replica started from.
+    pub membership_index: LogIndex,
+    /// The followers' progress, while leading.
+    pub followers: Vec<FollowerStatus>,
+    /// Proposals of this node that wait for their outcome.
+    pub pending_proposals: usize,
+    /// Reads of this node that wait for their index.
+    pub pending_reads: usize,
+}
+
+impl Status {
+    /// The current term.
+    pub const fn term(&self) -> Term {
+        self.hard_state.current_term
+    }
+}
+
+/// A follower as its leader sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FollowerStatus {
+    /// Who.
+    pub replica: ReplicaId,
+    /// Last entry that is durable there and agrees with the leader's log.
+    pub match_index: LogIndex,
+    /// The entry to send next.
+    pub next_index: LogIndex,
+    /// Whether it answered within the election timeout.
+    pub is_active: bool,
+}
