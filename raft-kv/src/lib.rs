@@ -1,0 +1,2 @@
+//! The raft-kv server as a library.
+pub mod model;
