@@ -49,53 +49,60 @@ impl<'de> Deserialize<'de> for HumanDuration {
     }
 }
 
-/// A cluster, by number. A name stands for the number that its hash gives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct ClusterId(u64);
+/// A cluster: the name that certificates carry, and the number that clients see.
+///
+/// Written as digits, the number is those; else it is the hash of the name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClusterId {
+    name: String,
+    number: u64,
+}
 
 impl ClusterId {
-    /// The cluster with this number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
+    /// The name as it was written, in certificates as `raft://<name>/<node>`.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// The number, as certificates and answers to clients carry it.
-    pub const fn number(self) -> u64 {
-        self.0
+    /// The number, as data directories and answers to clients carry it.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
+}
 
-    /// The number of a name: FNV-1a of its bytes. It is in certificates and data
-    /// directories, so it stays as it is for good.
-    fn of_name(name: &str) -> Self {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(hash)
-    }
+/// FNV-1a. The number is in data directories, so it stays as it is for good.
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl FromStr for ClusterId {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text.is_empty() {
-            return Err(InvalidValue(
-                "a cluster needs a number or a name".to_owned(),
-            ));
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=64).contains(&text.len()) || !text.bytes().all(allowed) {
+            return Err(InvalidValue(format!(
+                "cluster {text:?} must be 1 to 64 letters, digits, '-', '_' or '.'"
+            )));
         }
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return text
-                .parse()
-                .map(Self)
-                .map_err(|_| InvalidValue(format!("cluster number {text} is above 2^64")));
-        }
-        Ok(Self::of_name(text))
+        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse()
+                .map_err(|_| InvalidValue(format!("cluster number {text} is above 2^64")))?
+        } else {
+            hash(text)
+        };
+        Ok(Self {
+            name: text.to_owned(),
+            number,
+        })
     }
 }
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -111,13 +118,11 @@ impl<'de> Deserialize<'de> for ClusterId {
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<ClusterId, E> {
-                u64::try_from(number)
-                    .map(ClusterId)
-                    .map_err(|_| E::custom("a cluster number is not negative"))
+                number.to_string().parse().map_err(E::custom)
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<ClusterId, E> {
-                Ok(ClusterId(number))
+                number.to_string().parse().map_err(E::custom)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ClusterId, E> {
@@ -197,14 +202,16 @@ mod tests {
         }
     }
 
-    /// Certificates and data directories carry the number.
+    /// Data directories carry the number.
     #[test]
     fn a_cluster_name_keeps_its_number_for_good() {
         let cluster: ClusterId = "a".parse().unwrap();
 
         assert_eq!(cluster.number(), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!("42".parse(), Ok(ClusterId::new(42)));
-        assert!("99999999999999999999".parse::<ClusterId>().is_err());
+        assert_eq!("42".parse().map(|c: ClusterId| c.number()), Ok(42));
+        for wrong in ["99999999999999999999", "", "a b", "-1/2"] {
+            assert!(wrong.parse::<ClusterId>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
