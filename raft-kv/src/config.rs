@@ -399,7 +399,8 @@ mod tests {
 
     #[test]
     fn a_cluster_list_without_this_node_is_refused() {
-        let list = "[[initial_cluster]]\nid = 2\nname = \"b\"\npeer = \"b:1\"\nclient = \"http://b\"";
+        let list =
+            "[[initial_cluster]]\nid = 2\nname = \"b\"\npeer = \"b:1\"\nclient = \"http://b\"";
 
         let text = refusal(settings(list).over(minimal()));
 

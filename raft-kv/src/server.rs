@@ -55,6 +55,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 /// A node that runs. Dropped, it stops at once; [`Server::stop`] is kinder.
 pub struct Server {
     node: Node,
+    network: Arc<QuicNetwork>,
     client_address: SocketAddr,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
@@ -74,7 +75,7 @@ impl Server {
         let client_address = listener.local_addr().map_err(ServerError::Serve)?;
         let network = bind_peers(&config)?;
         let (store, machine) = open_state(&config)?;
-        let node = spawn_node(&config, network, machine).await?;
+        let node = spawn_node(&config, network.clone(), machine).await?;
         let limits = Limits {
             deadline: config.request_deadline(),
             max_request_bytes: config.max_request_bytes,
@@ -96,6 +97,7 @@ impl Server {
         );
         Ok(Self {
             node,
+            network,
             client_address,
             stop_serving,
             serving,
@@ -139,6 +141,7 @@ impl Server {
         // It is gone already if serving has failed.
         let _ = self.stop_serving.send(());
         self.node.shutdown().await;
+        self.network.shutdown().await;
         self.upkeep.abort();
         if !self.serving.is_finished() {
             let mut serving = self.serving;
@@ -163,9 +166,7 @@ fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
         .map_err(|source| ServerError::Certificates(Box::new(source)))?;
     let cluster = config.cluster.name();
     let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
-    QuicNetwork::bind(quic)
-        .map(Arc::new)
-        .map_err(|source| ServerError::Peers(Box::new(source)))
+    QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))
 }
 
 fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> {

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use tokio::io::AsyncReadExt;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// The signals that ask a process to stop: SIGINT (Ctrl-C) and, on Unix, SIGTERM.
 #[derive(Debug)]
@@ -46,8 +46,13 @@ impl Signals {
 
 /// Returns when standard input ends: whoever started this process let go of it, or died.
 pub async fn abandoned() {
-    let mut input = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    // An input that cannot be read has nobody at the other end either.
-    while matches!(input.read(&mut ignored).await, Ok(1..)) {}
+    let (ended, end) = oneshot::channel::<()>();
+    // A thread of its own, because a read of standard input cannot be
+    // interrupted: a task that waits in one would hold up the end of the runtime.
+    std::thread::spawn(move || {
+        // An input that cannot be read has nobody at the other end either.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
 }

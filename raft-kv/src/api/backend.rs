@@ -8,7 +8,6 @@
 //! A linearizable read asks Raft from which index on the local store is fresh
 //! enough, and then reads there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +39,7 @@ pub struct Limits {
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Freshness {
+pub(super) enum Freshness {
     /// It sees every write acknowledged before it began.
     Linearizable,
     /// It sees what this member has.

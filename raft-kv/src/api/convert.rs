@@ -139,7 +139,10 @@ fn compare(request: pb::Compare) -> Result<model::Compare, ApiError> {
         Err(_) => return Err(ApiError::Compare),
     };
     // A target whose value is left out compares with zero or nothing.
-    let target = match (CompareTarget::try_from(request.target), request.target_union) {
+    let target = match (
+        CompareTarget::try_from(request.target),
+        request.target_union,
+    ) {
         (Ok(CompareTarget::Version), Some(TargetUnion::Version(n))) => {
             model::CompareTarget::Version(n)
         }
@@ -218,7 +221,9 @@ pub(super) fn txn_response(
     pb::TxnResponse {
         header,
         succeeded: result.succeeded,
-        responses: results.map(|result| operation_response(inner, result)).collect(),
+        responses: results
+            .map(|result| operation_response(inner, result))
+            .collect(),
     }
 }
 
@@ -274,8 +279,14 @@ mod tests {
             failure,
         };
 
-        assert!(is_serializable(&txn(vec![range_op(true)], vec![range_op(true)])));
-        assert!(!is_serializable(&txn(vec![range_op(true)], vec![range_op(false)])));
+        assert!(is_serializable(&txn(
+            vec![range_op(true)],
+            vec![range_op(true)]
+        )));
+        assert!(!is_serializable(&txn(
+            vec![range_op(true)],
+            vec![range_op(false)]
+        )));
         assert!(!is_serializable(&txn(vec![], vec![])));
     }
 

@@ -52,7 +52,11 @@ pub(crate) enum Error {
 /// Makes them.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     make(&arguments.out, &arguments.cluster, &arguments.nodes)?;
-    println!("certificates of cluster {} are in {}", arguments.cluster, arguments.out.display());
+    println!(
+        "certificates of cluster {} are in {}",
+        arguments.cluster,
+        arguments.out.display()
+    );
     Ok(())
 }
 
@@ -65,7 +69,11 @@ pub(super) fn make(out: &Path, cluster: &ClusterId, nodes: &[u64]) -> Result<(),
     let authority = DevAuthority::new(cluster.name())?;
     for &node in nodes {
         let pem = authority.node(NodeId::new(node))?;
-        write(out.join(format!("node-{node}.pem")), &pem.certificate, 0o644)?;
+        write(
+            out.join(format!("node-{node}.pem")),
+            &pem.certificate,
+            0o644,
+        )?;
         write(out.join(format!("node-{node}.key")), &pem.key, 0o600)?;
     }
     write(out.join("ca.pem"), authority.ca_pem(), 0o644)

@@ -8,8 +8,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{MEMBER_KEYS, Settings, TlsSettings};
 use super::ConfigError;
+use super::settings::{MEMBER_KEYS, Settings, TlsSettings};
 
 /// What the file at `path` sets.
 ///
@@ -97,7 +97,11 @@ fn hint(key: &str, prefix: &str, known: &[&str]) -> String {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+    text.bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
+        + 1
 }
 
 #[cfg(test)]

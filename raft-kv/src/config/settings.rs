@@ -82,7 +82,12 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
     /// Certificates of the authorities that sign the nodes (PEM)
-    #[arg(long = "tls-ca", id = "tls_ca", env = "RAFT_KV_TLS_CA", value_name = "FILE")]
+    #[arg(
+        long = "tls-ca",
+        id = "tls_ca",
+        env = "RAFT_KV_TLS_CA",
+        value_name = "FILE"
+    )]
     pub ca: Option<PathBuf>,
     /// Certificate chain of this node (PEM)
     #[arg(
@@ -93,7 +98,12 @@ pub struct TlsSettings {
     )]
     pub certificate: Option<PathBuf>,
     /// Private key of this node (PEM)
-    #[arg(long = "tls-key", id = "tls_key", env = "RAFT_KV_TLS_KEY", value_name = "FILE")]
+    #[arg(
+        long = "tls-key",
+        id = "tls_key",
+        env = "RAFT_KV_TLS_KEY",
+        value_name = "FILE"
+    )]
     pub key: Option<PathBuf>,
 }
 

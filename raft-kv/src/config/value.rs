@@ -27,7 +27,11 @@ impl FromStr for HumanDuration {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let wrong = || InvalidValue(format!("{text:?} is no duration; write one like 300ms, 5s or 2m"));
+        let wrong = || {
+            InvalidValue(format!(
+                "{text:?} is no duration; write one like 300ms, 5s or 2m"
+            ))
+        };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -197,7 +201,14 @@ mod tests {
         assert_eq!(millis("300ms"), Ok(300));
         assert_eq!(millis("5s"), Ok(5000));
         assert_eq!(millis("2m"), Ok(120_000));
-        for wrong in ["5", "s", "-1s", "5 s", "99999999999999999999ms", "18446744073709551615h"] {
+        for wrong in [
+            "5",
+            "s",
+            "-1s",
+            "5 s",
+            "99999999999999999999ms",
+            "18446744073709551615h",
+        ] {
             assert!(millis(wrong).is_err(), "{wrong}");
         }
     }
@@ -220,6 +231,9 @@ mod tests {
 
         assert_eq!((member.id, member.client.as_str()), (1, "http://h:2"));
         let error = "id=1,name=a,peer=h:1".parse::<InitialMember>().unwrap_err();
-        assert!(error.to_string().starts_with("client is missing"), "{error}");
+        assert!(
+            error.to_string().starts_with("client is missing"),
+            "{error}"
+        );
     }
 }

@@ -13,7 +13,7 @@ use axum::routing::get;
 use crate::api::{self, Backend};
 
 /// Everything that the client port serves.
-pub fn router(backend: &Backend) -> Router {
+pub(crate) fn router(backend: &Backend) -> Router {
     let plain = Router::new()
         .route("/health", get(health::health))
         .with_state(backend.clone())
