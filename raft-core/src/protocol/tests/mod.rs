@@ -1,0 +1,1 @@
+//! The protocol, tested by the sentences of the paper.
