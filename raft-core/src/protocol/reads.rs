@@ -127,19 +127,18 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if commit < leader.first_index {
-            return;
-        }
         let mut done = Vec::new();
-        while leader
-            .reads
-            .front()
-            .is_some_and(|read| read.round <= confirmed)
+        while commit >= leader.first_index
+            && leader
+                .reads
+                .front()
+                .is_some_and(|read| read.round <= confirmed)
         {
             let read = leader.reads.pop_front().expect("front was just seen");
             done.push((read.origin, read.index.unwrap_or(commit)));
         }
-        let wants_round = leader.reads.front().is_some() && leader.round == confirmed;
+        let next_round_is_wanted = leader.reads.back().is_some_and(|r| r.round > leader.round);
+        let wants_round = next_round_is_wanted && leader.round == confirmed;
         for (origin, index) in done {
             self.answer_read(origin, index);
         }

@@ -164,6 +164,7 @@ impl Raft {
             term: self.hard_state.current_term,
         });
         self.append_blank();
+        self.timers.heartbeat = self.now + self.config.heartbeat_interval;
         self.begin_round();
     }
 

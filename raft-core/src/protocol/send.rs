@@ -43,6 +43,8 @@ impl Raft {
         let (entries, bytes) = (self.config.max_append_entries, self.config.max_append_bytes);
         match self.log.fetch(next, last, entries, bytes) {
             Fetched::Entries(entries) => self.send_append(node, entries),
+            // Where the logs part is found without reading anything.
+            Fetched::OnDisk(_) if probing => self.send_append(node, LogSlice::empty()),
             Fetched::OnDisk(last) => {
                 self.read_for_append(node, next, last);
                 false
