@@ -22,6 +22,9 @@ pub struct Config {
     /// The end of that random range; also how long a leader goes on without
     /// hearing a quorum. Default 500 ms.
     pub election_timeout_max: Duration,
+    /// A proposal or read that got no outcome for this long gets
+    /// `ProposeError::Unknown` or `ReadError::Unconfirmed`. Default 5 s.
+    pub request_timeout: Duration,
     /// Most bytes of entries in one message. Default 1 MiB; a single larger entry still goes.
     pub max_append_bytes: usize,
     /// Most entries in one message. Default 4096.
@@ -39,8 +42,8 @@ pub struct Config {
     pub max_pending_reads: usize,
     /// Most bytes of entries handed to the state machine at once. Default 4 MiB.
     pub max_apply_bytes: usize,
-    /// How many bytes of recent, durable, applied entries are kept in memory for
-    /// slow followers. Default 32 MiB. What is not yet durable or applied is kept besides.
+    /// How many bytes of recent entries are kept in memory for applies and slow
+    /// followers. Default 32 MiB. What is not yet durable is kept besides.
     pub cache_bytes: usize,
 }
 
@@ -55,6 +58,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(50),
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(500),
+            request_timeout: Duration::from_secs(5),
             max_append_bytes: MIB,
             max_append_entries: 4096,
             max_inflight_bytes: 16 * MIB,
@@ -76,6 +80,11 @@ impl Config {
         if self.heartbeat_interval.is_zero() {
             return Err(ConfigError::Zero {
                 what: "heartbeat_interval",
+            });
+        }
+        if self.request_timeout.is_zero() {
+            return Err(ConfigError::Zero {
+                what: "request_timeout",
             });
         }
         if self.election_timeout_min < self.heartbeat_interval * 2 {

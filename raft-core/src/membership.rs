@@ -22,7 +22,11 @@ pub struct MemberInfo {
 }
 
 /// The configuration of a group (Raft §6).
+///
+/// Decoding checks what [`Membership::from_parts`] checks, but lets the empty
+/// membership pass, which stands for "none yet".
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Membership {
     members: BTreeMap<NodeId, MemberInfo>,
     voters: BTreeSet<NodeId>,
@@ -131,6 +135,25 @@ impl Membership {
             node,
             incarnation: info.incarnation,
         })
+    }
+}
+
+/// A membership as it is decoded, yet to be checked.
+#[derive(Deserialize)]
+struct Parts {
+    members: BTreeMap<NodeId, MemberInfo>,
+    voters: BTreeSet<NodeId>,
+    outgoing: Option<BTreeSet<NodeId>>,
+}
+
+impl TryFrom<Parts> for Membership {
+    type Error = MembershipError;
+
+    fn try_from(parts: Parts) -> Result<Self, MembershipError> {
+        if parts.members.is_empty() && parts.voters.is_empty() && parts.outgoing.is_none() {
+            return Ok(Self::default());
+        }
+        Self::from_parts(parts.members, parts.voters, parts.outgoing)
     }
 }
 

@@ -52,8 +52,8 @@ pub enum Message {
     ReadIndexReply(ReadIndexReply),
     /// Commands that a follower's clients propose, for the leader of the envelope's term.
     Propose(Propose),
-    /// The leader did not append some of them. Success is not answered: the
-    /// entries name their request, and their origin sees them applied.
+    /// The leader is overloaded and did not append some of them. Success is not
+    /// answered: entries name their request, and their origin sees them applied.
     ProposeRefused(ProposeRefused),
 }
 
@@ -233,22 +233,14 @@ pub struct Propose {
     pub commands: Vec<(u64, Bytes)>,
 }
 
-/// Body of [`Message::ProposeRefused`].
+/// Body of [`Message::ProposeRefused`]: too much waits for commit on the leader.
+///
+/// No other refusal is ever sent: only the leader of the envelope's term knows
+/// that it did not append a command, and only as long as it leads.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct ProposeRefused {
     /// Echo of the start.
     pub boot: u64,
     /// Sequence numbers of the commands that were not appended.
     pub sequences: Vec<u64>,
-    /// Why not.
-    pub reason: RefusalReason,
-}
-
-/// Why a leader did not append what a follower forwarded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub enum RefusalReason {
-    /// It does not lead in the envelope's term.
-    NotLeader,
-    /// Too much is waiting for commit.
-    Overloaded,
 }

@@ -61,6 +61,8 @@ pub enum StepDownReason {
     HigherTerm,
     /// It learned of the leader of its term.
     OtherLeader,
+    /// So many refused their vote that it cannot win.
+    VoteLost,
     /// It did not hear from a quorum for the longest election timeout.
     QuorumLost,
 }
@@ -90,6 +92,7 @@ impl fmt::Display for StepDownReason {
         f.write_str(match self {
             Self::HigherTerm => "a higher term",
             Self::OtherLeader => "another leader",
+            Self::VoteLost => "the vote is lost",
             Self::QuorumLost => "no contact with a quorum",
         })
     }

@@ -16,11 +16,30 @@
 //!
 //! What is deliberately absent: tasks, clocks, files, threads, ambient randomness.
 
+mod append;
+mod apply;
+mod durability;
+mod election;
 pub mod event;
 pub mod input;
+mod invariants;
+mod leadership;
+mod log;
 pub mod output;
+mod proposals;
+mod quorum;
+mod random;
+mod reads;
+mod replication;
 pub mod restore;
+mod role;
+mod send;
 pub mod status;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+use std::collections::{BTreeMap, VecDeque};
 
 pub use event::{Event, StepDownReason};
 pub use input::{Input, Proposal, Ticket};
@@ -28,16 +47,70 @@ pub use output::{Apply, Output, Persist, PersistToken, ReadLog, ReadToken};
 pub use restore::Restored;
 pub use status::{FollowerStatus, RoleKind, Status};
 
+use self::durability::Durability;
+use self::invariants::Before;
+use self::log::RaftLog;
+use self::proposals::PendingProposals;
+use self::random::Random;
+use self::reads::ReadyReads;
+use self::role::{Follower, Role};
+use self::timer::Timers;
 use crate::config::Config;
-use crate::entry::EntryMeta;
+use crate::entry::{Entry, LogSlice};
 use crate::error::RestoreError;
+use crate::hard_state::HardState;
+use crate::message::{Envelope, Message};
 use crate::time::Timestamp;
-use crate::types::{LogIndex, Term};
+use crate::types::{LogIndex, NodeId, Term};
 
 /// One replica of one group.
 #[derive(Debug)]
 pub struct Raft {
     config: Config,
+    /// Names this start in requests.
+    boot: u64,
+    random: Random,
+    now: Timestamp,
+    /// Term and vote as we act by them; durable when `durability` says so.
+    hard_state: HardState,
+    log: RaftLog,
+    role: Role,
+    timers: Timers,
+    /// When a leader was last heard; a start counts as hearing one.
+    leader_contact: Option<Timestamp>,
+    durability: Durability,
+    staged: Staged,
+    proposals: PendingProposals,
+    last_ticket: Option<Ticket>,
+    ready_reads: ReadyReads,
+    /// Read requests made of leaders so far.
+    read_requests: u64,
+    /// Handed to the state machine up to here.
+    applying_up_to: LogIndex,
+    log_reads: BTreeMap<ReadToken, LogReadPurpose>,
+    last_read_token: ReadToken,
+    outputs: VecDeque<Output>,
+}
+
+/// Changes of the durable state that the current step made; one persist request at its end.
+#[derive(Debug, Default)]
+struct Staged {
+    hard_state: bool,
+    truncate_from: Option<LogIndex>,
+    entries: Vec<Entry>,
+}
+
+/// Why the log is being read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LogReadPurpose {
+    Apply,
+    Append { node: NodeId, session: u64 },
+}
+
+impl LogReadPurpose {
+    const fn is_for_a_follower(self) -> bool {
+        matches!(self, Self::Append { .. })
+    }
 }
 
 impl Raft {
@@ -45,7 +118,7 @@ impl Raft {
     ///
     /// It starts as a follower that knows no leader. Until the shortest election
     /// timeout has passed it votes for nobody, because it may have heard from a
-    /// leader right before it stopped.
+    /// leader right before it stopped. A single voter campaigns at once.
     ///
     /// # Errors
     ///
@@ -55,9 +128,48 @@ impl Raft {
         restored: Restored,
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
-        let _ = (&restored, now);
         config.validate()?;
-        Ok(Self { config })
+        let log = RaftLog::restore(&restored, config.cache_bytes)?;
+        let (log_term, current_term) = (log.last().term, restored.hard_state.current_term);
+        if log_term > current_term {
+            return Err(RestoreError::VoteStoreBehind {
+                log_term,
+                current_term,
+            });
+        }
+        let mut random = Random::new(config.seed);
+        let mut raft = Self {
+            boot: random.next(),
+            random,
+            now,
+            hard_state: restored.hard_state,
+            applying_up_to: log.last_applied(),
+            log,
+            role: Role::Follower(Follower::default()),
+            timers: Timers::default(),
+            leader_contact: Some(now),
+            durability: Durability::new(restored.hard_state),
+            staged: Staged::default(),
+            proposals: PendingProposals::new(),
+            last_ticket: None,
+            ready_reads: ReadyReads::new(),
+            read_requests: 0,
+            log_reads: BTreeMap::new(),
+            last_read_token: ReadToken(0),
+            outputs: VecDeque::new(),
+            config,
+        };
+        raft.reset_election_timer();
+        if raft.is_only_voter() {
+            raft.timers.election = now;
+        }
+        Ok(raft)
+    }
+
+    fn is_only_voter(&self) -> bool {
+        let membership = self.log.membership();
+        let own = self.config.replica.node;
+        membership.is_voter(own) && membership.voters().len() == 1 && !membership.is_joint()
     }
 
     /// Takes in what happened, at time `now`. Time never runs backwards; an
@@ -67,43 +179,145 @@ impl Raft {
     ///
     /// # Panics
     ///
-    /// When the state contradicts Raft's safety properties: better to stop than to lose a write.
+    /// When the state contradicts Raft's safety properties, or the caller breaks
+    /// the contract of [`Input`]: better to stop than to lose a write.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
-        let _ = (now, input);
+        let before = Before::of(self);
+        self.now = self.now.max(now);
+        match input {
+            Input::Tick => self.on_time(),
+            Input::Message(envelope) => self.on_message(envelope),
+            Input::Propose(proposals) => self.on_propose(proposals),
+            Input::Read(tickets) => self.on_read(tickets),
+            Input::Persisted(token) => self.on_persisted(token),
+            Input::LogRead { token, entries } => self.on_log_read(token, entries),
+            Input::Applied(index) => self.on_applied(index),
+        }
+        self.pump_appends();
+        self.tell_commit_to_forwarders();
+        self.pump_apply();
+        self.serve_reads();
+        self.begin_persist();
+        invariants::check(self);
+        invariants::check_step(&before, self);
+    }
+
+    fn on_message(&mut self, envelope: Envelope) {
+        let from = envelope.from;
+        if envelope.group != self.config.group || envelope.to != self.config.replica {
+            return self.drop_message(from, "addressed to another replica");
+        }
+        let known = self.log.membership().replica(from.node);
+        if from.node == self.config.replica.node || known.is_some_and(|replica| replica != from) {
+            return self.drop_message(from, "from another life of a member");
+        }
+        let term = envelope.term;
+        match envelope.message {
+            Message::PreVote(body) => self.on_pre_vote(from, body),
+            Message::PreVoteReply(body) => self.on_pre_vote_reply(term, from, body),
+            Message::RequestVote(body) => self.on_request_vote(&envelope, body),
+            Message::RequestVoteReply(body) => self.on_request_vote_reply(&envelope, body),
+            Message::Heartbeat(body) => self.on_heartbeat(&envelope, body),
+            Message::Commit(body) => self.on_commit(&envelope, body),
+            Message::AppendReply(body) => self.on_append_reply(&envelope, body),
+            Message::HeartbeatReply(body) => self.on_heartbeat_reply(&envelope, body),
+            Message::ReadIndex(body) => self.on_read_index(&envelope, body),
+            Message::ReadIndexReply(body) => self.on_read_index_reply(&envelope, body),
+            Message::ProposeRefused(ref body) => self.on_propose_refused(body),
+            Message::AppendEntries(_) | Message::Propose(_) => self.on_bulk(envelope),
+        }
+    }
+
+    /// The messages that carry payloads; taken apart without copying them.
+    fn on_bulk(&mut self, mut envelope: Envelope) {
+        let empty = Message::Commit(crate::message::Commit {
+            commit: LogIndex::ZERO,
+        });
+        match std::mem::replace(&mut envelope.message, empty) {
+            Message::AppendEntries(body) => self.on_append_entries(&envelope, body),
+            Message::Propose(body) => self.on_forwarded(&envelope, body),
+            _ => {}
+        }
+    }
+
+    fn on_persisted(&mut self, token: PersistToken) {
+        let Some(completed) = self.durability.complete(token) else {
+            return;
+        };
+        self.outputs
+            .extend(completed.released.into_iter().map(Output::Send));
+        let rises = completed.durable_index > self.log.durable_index();
+        self.log.set_durable(completed.durable_index);
+        if rises {
+            self.on_entries_durable();
+            self.advance_commit();
+        }
+        self.on_hard_state_durable();
+    }
+
+    fn on_log_read(&mut self, token: ReadToken, entries: LogSlice) {
+        match self.log_reads.remove(&token) {
+            Some(LogReadPurpose::Apply) => self.on_read_for_apply(entries),
+            Some(LogReadPurpose::Append { node, session }) => {
+                self.on_read_for_append(node, session, entries);
+            }
+            None => {}
+        }
+    }
+
+    fn stage_truncation(&mut self, from: LogIndex) {
+        self.staged.entries.retain(|entry| entry.index() < from);
+        self.staged.truncate_from = Some(
+            self.staged
+                .truncate_from
+                .map_or(from, |earlier| earlier.min(from)),
+        );
+    }
+
+    /// Asks for everything this step changed to be made durable, as one request.
+    fn begin_persist(&mut self) {
+        let staged = std::mem::take(&mut self.staged);
+        if !staged.hard_state && staged.truncate_from.is_none() && staged.entries.is_empty() {
+            return;
+        }
+        let hard_state = staged.hard_state.then_some(self.hard_state);
+        let last = self.log.last().index;
+        let token = self
+            .durability
+            .begin(hard_state, staged.truncate_from, last);
+        let entries =
+            LogSlice::new(staged.entries).expect("entries are staged as they are appended");
+        let truncate_from = staged.truncate_from;
+        self.outputs.push_back(Output::Persist(Persist {
+            token,
+            hard_state,
+            truncate_from,
+            entries,
+        }));
     }
 
     /// The next thing to do, if any.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-
-    /// When to call `handle` with [`Input::Tick`] at the latest.
-    pub fn poll_timeout(&self) -> Timestamp {
-        Timestamp::ZERO
-    }
-
-    /// The replica at a glance. Costs an allocation while leading.
-    pub fn status(&self) -> Status {
-        unimplemented!("being written")
+        self.outputs.pop_front()
     }
 
     /// The term of the entry at `index`; nothing if the log does not reach
     /// there. The purged position itself is known.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
-        let _ = index;
-        None
+        self.log.term_at(index)
     }
 
     /// The configuration this replica runs with.
-    pub fn config(&self) -> &Config {
+    pub const fn config(&self) -> &Config {
         &self.config
     }
 
     /// The random number of this start, which its proposals carry in the log.
-    pub fn boot(&self) -> u64 {
-        0
+    pub const fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
     }
 }
-
-#[allow(dead_code)]
-fn unused(_: EntryMeta) {}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Raft;
+use super::role::Role;
 use crate::hard_state::HardState;
 use crate::membership::Membership;
 use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
@@ -83,4 +85,42 @@ pub struct FollowerStatus {
     pub next_index: LogIndex,
     /// Whether it answered within the election timeout.
     pub is_active: bool,
+}
+
+impl Raft {
+    /// The replica at a glance. Costs an allocation while leading.
+    pub fn status(&self) -> Status {
+        Status {
+            replica: self.config.replica,
+            role: self.role.kind(),
+            hard_state: self.hard_state,
+            leader: self.leader().map(|replica| replica.node),
+            commit_index: self.log.commit_index(),
+            last_applied: self.log.last_applied(),
+            last_log: self.log.last(),
+            durable_index: self.log.durable_index(),
+            purged: self.log.purged(),
+            membership: Arc::clone(self.log.membership()),
+            membership_index: self.log.membership_index(),
+            followers: self.follower_statuses(),
+            pending_proposals: self.proposals.len(),
+            pending_reads: self.pending_reads(),
+        }
+    }
+
+    fn follower_statuses(&self) -> Vec<FollowerStatus> {
+        let Role::Leader(leader) = &self.role else {
+            return Vec::new();
+        };
+        leader
+            .followers
+            .iter()
+            .map(|progress| FollowerStatus {
+                replica: progress.replica,
+                match_index: progress.match_index,
+                next_index: progress.next_index,
+                is_active: self.now.since(progress.last_contact) < self.config.election_timeout_min,
+            })
+            .collect()
+    }
 }

@@ -1,0 +1,208 @@
+//! The follower's side of replication: consistency check, conflict hint,
+//! acknowledgement (Raft §5.3).
+
+use super::Raft;
+use super::event::{Event, StepDownReason};
+use super::role::Role;
+use crate::entry::Entry;
+use crate::message::{
+    AppendEntries, AppendReply, AppendResult, Commit, Envelope, Heartbeat, HeartbeatReply, Message,
+};
+use crate::types::{LogId, LogIndex, ReplicaId};
+
+impl Raft {
+    /// Recognises the sender as the leader of its term. Answers whether it is;
+    /// a deposed one gets to know our term from any answer.
+    fn hear_leader(&mut self, envelope: &Envelope) -> bool {
+        if envelope.term > self.hard_state.current_term {
+            self.become_follower(envelope.term, StepDownReason::HigherTerm);
+        }
+        if !self.follow(envelope.from) {
+            self.drop_message(envelope.from, "a term cannot have two leaders");
+            return false;
+        }
+        self.leader_contact = Some(self.now);
+        self.reset_election_timer();
+        true
+    }
+
+    pub(super) fn on_append_entries(&mut self, envelope: &Envelope, body: AppendEntries) {
+        let (from, session, previous) = (envelope.from, body.session, body.previous);
+        if envelope.term < self.hard_state.current_term {
+            return self.reject_append(from, session, previous.index);
+        }
+        let follows = body.entries.first().is_none_or(|first| {
+            previous.index.get().checked_add(1) == Some(first.index.get())
+                && first.term >= previous.term
+        });
+        if !follows
+            || body
+                .entries
+                .last()
+                .is_some_and(|last| last.term > envelope.term)
+        {
+            return self.drop_message(from, "an append that does not follow its predecessor");
+        }
+        if !self.hear_leader(envelope) {
+            return;
+        }
+        let below_purged = previous.index < self.log.purged().index;
+        if !below_purged && !self.log.contains(previous) {
+            return self.reject_append_with_hint(from, session, previous);
+        }
+        let agreed = body
+            .entries
+            .last()
+            .unwrap_or(previous)
+            .index
+            .max(self.log.purged().index);
+        if !self.append_new(from, body.entries.into_entries()) {
+            return;
+        }
+        self.acknowledge_when_durable(from, session, agreed, body.commit);
+    }
+
+    /// Appends what the log lacks and cuts what contradicts (Raft figure 2,
+    /// AppendEntries 3 and 4). Answers false, changing nothing, if committed
+    /// entries are contradicted: no leader does that.
+    fn append_new(&mut self, from: ReplicaId, entries: Vec<Entry>) -> bool {
+        let purged = self.log.purged().index;
+        let known = |entry: &Entry| entry.index() <= purged || self.log.contains(entry.log_id);
+        let Some(skip) = entries.iter().position(|entry| !known(entry)) else {
+            return true;
+        };
+        let first = entries[skip].index();
+        if first <= self.log.last().index {
+            if first <= self.log.commit_index() {
+                self.drop_message(from, "an append that contradicts committed entries");
+                return false;
+            }
+            self.emit(Event::Truncated {
+                from: first,
+                old_last: self.log.last(),
+            });
+            self.log.truncate_from(first);
+            self.stage_truncation(first);
+        }
+        for entry in entries.into_iter().skip(skip) {
+            self.log.append(entry.clone());
+            self.staged.entries.push(entry);
+        }
+        true
+    }
+
+    fn acknowledge_when_durable(
+        &mut self,
+        from: ReplicaId,
+        session: u64,
+        agreed: LogIndex,
+        commit: LogIndex,
+    ) {
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        follower.session = session;
+        follower.verified = follower.verified.max(agreed);
+        follower.owes_ack = true;
+        let all_durable = follower.verified <= self.log.durable_index();
+        self.observe_commit(commit);
+        if all_durable {
+            self.acknowledge_appends(from);
+        }
+    }
+
+    /// Entries became durable: tells the leader, if it waits for that.
+    pub(super) fn on_entries_durable(&mut self) {
+        match (&self.role, self.leader()) {
+            (Role::Follower(follower), Some(leader)) if follower.owes_ack => {
+                self.acknowledge_appends(leader);
+            }
+            _ => {}
+        }
+    }
+
+    fn acknowledge_appends(&mut self, leader: ReplicaId) {
+        let (received, durable) = self.agreement();
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        follower.owes_ack = durable != received;
+        let session = follower.session;
+        let result = AppendResult::Accepted { received, durable };
+        self.send(
+            leader,
+            Message::AppendReply(AppendReply { session, result }),
+        );
+    }
+
+    /// How far our log agrees with the leader's: in memory, and durably.
+    fn agreement(&self) -> (LogId, LogId) {
+        let verified = match &self.role {
+            Role::Follower(follower) => follower.verified,
+            _ => LogIndex::ZERO,
+        };
+        let id_at = |index| self.log.id_at(index).unwrap_or(LogId::ZERO);
+        (
+            id_at(verified),
+            id_at(verified.min(self.log.durable_index())),
+        )
+    }
+
+    fn reject_append_with_hint(&mut self, from: ReplicaId, session: u64, previous: LogId) {
+        // Entries above the leader's term at that place cannot be the leader's.
+        let hint = self.log.highest_at_most(previous.index, previous.term);
+        let result = AppendResult::Rejected {
+            previous: previous.index,
+            hint,
+        };
+        self.send(from, Message::AppendReply(AppendReply { session, result }));
+    }
+
+    /// Answers a deposed leader; what counts is the term in the envelope.
+    fn reject_append(&mut self, from: ReplicaId, session: u64, previous: LogIndex) {
+        let result = AppendResult::Rejected {
+            previous,
+            hint: self.log.last(),
+        };
+        self.send(from, Message::AppendReply(AppendReply { session, result }));
+    }
+
+    pub(super) fn on_heartbeat(&mut self, envelope: &Envelope, body: Heartbeat) {
+        let is_current = envelope.term >= self.hard_state.current_term;
+        if is_current {
+            if !self.hear_leader(envelope) {
+                return;
+            }
+            if let Role::Follower(follower) = &mut self.role {
+                follower.session = body.session;
+            }
+            self.observe_commit(body.commit);
+        }
+        let (received, durable) = if is_current {
+            self.agreement()
+        } else {
+            Default::default()
+        };
+        let reply = HeartbeatReply {
+            session: body.session,
+            round: body.round,
+            received,
+            durable,
+        };
+        self.send(envelope.from, Message::HeartbeatReply(reply));
+    }
+
+    pub(super) fn on_commit(&mut self, envelope: &Envelope, body: Commit) {
+        if envelope.term == self.hard_state.current_term && self.leader() == Some(envelope.from) {
+            self.observe_commit(body.commit);
+        }
+    }
+
+    /// The leader's commit index holds for what our log shares with its log
+    /// (Raft figure 2, AppendEntries 5).
+    pub(super) fn observe_commit(&mut self, leader_commit: LogIndex) {
+        if let Role::Follower(follower) = &self.role {
+            self.log.set_commit(leader_commit.min(follower.verified));
+        }
+    }
+}

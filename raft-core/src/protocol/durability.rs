@@ -1,0 +1,166 @@
+//! What waits for which persist token.
+//!
+//! A message that claims something durable stays here until the claim is true
+//! (Raft §5, "before responding to RPCs"). Completions carry tokens, not
+//! positions: the late completion of a write that was truncated meanwhile
+//! proves nothing about the entry that took its place.
+
+use std::collections::VecDeque;
+
+use crate::hard_state::HardState;
+use crate::message::Envelope;
+use crate::protocol::output::PersistToken;
+use crate::types::LogIndex;
+
+/// Persist requests under way and the messages behind them.
+#[derive(Debug)]
+pub(super) struct Durability {
+    last_token: PersistToken,
+    under_way: VecDeque<UnderWay>,
+    durable: HardState,
+    held_back: VecDeque<(PersistToken, Envelope)>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    token: PersistToken,
+    hard_state: Option<HardState>,
+    /// The last index durable once this is, unless truncated meanwhile.
+    last_index: LogIndex,
+}
+
+/// What a completion made true.
+#[derive(Debug)]
+pub(super) struct Completed {
+    /// The log is durable up to here.
+    pub(super) durable_index: LogIndex,
+    /// Messages that may go now.
+    pub(super) released: Vec<Envelope>,
+}
+
+impl Durability {
+    pub(super) const fn new(durable: HardState) -> Self {
+        Self {
+            last_token: PersistToken(0),
+            under_way: VecDeque::new(),
+            durable,
+            held_back: VecDeque::new(),
+        }
+    }
+
+    /// Notes a request; afterwards the log ends at `last_index`, of which
+    /// `truncated_from` and what follows is new.
+    pub(super) fn begin(
+        &mut self,
+        hard_state: Option<HardState>,
+        truncated_from: Option<LogIndex>,
+        last_index: LogIndex,
+    ) -> PersistToken {
+        if let Some(cut) = truncated_from.and_then(LogIndex::previous) {
+            for earlier in &mut self.under_way {
+                earlier.last_index = earlier.last_index.min(cut);
+            }
+        }
+        self.last_token = PersistToken(self.last_token.0 + 1);
+        let token = self.last_token;
+        self.under_way.push_back(UnderWay {
+            token,
+            hard_state,
+            last_index,
+        });
+        token
+    }
+
+    /// The request `token` and all before it are durable. Nothing for a token
+    /// that was never given out or is done already.
+    pub(super) fn complete(&mut self, token: PersistToken) -> Option<Completed> {
+        if token > self.last_token {
+            return None;
+        }
+        let mut durable_index = None;
+        while self
+            .under_way
+            .front()
+            .is_some_and(|request| request.token <= token)
+        {
+            let request = self.under_way.pop_front().expect("front was just seen");
+            durable_index = durable_index.max(Some(request.last_index));
+            self.durable = request.hard_state.unwrap_or(self.durable);
+        }
+        let mut released = Vec::new();
+        while self
+            .held_back
+            .front()
+            .is_some_and(|(waits_for, _)| *waits_for <= token)
+        {
+            released.extend(self.held_back.pop_front().map(|(_, envelope)| envelope));
+        }
+        Some(Completed {
+            durable_index: durable_index?,
+            released,
+        })
+    }
+
+    /// Passes a message on at once if term and vote are durable; else keeps it until they are.
+    /// `staged` says that they changed and their request is yet to begin.
+    pub(super) fn pass(&mut self, envelope: Envelope, staged: bool) -> Option<Envelope> {
+        let waits_for = if staged {
+            Some(PersistToken(self.last_token.0 + 1))
+        } else {
+            self.under_way
+                .iter()
+                .rev()
+                .find(|r| r.hard_state.is_some())
+                .map(|r| r.token)
+        };
+        match waits_for {
+            None => Some(envelope),
+            Some(token) => {
+                self.held_back.push_back((token, envelope));
+                None
+            }
+        }
+    }
+
+    /// Term and vote as a crash would leave them.
+    pub(super) const fn durable_hard_state(&self) -> HardState {
+        self.durable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    #[test]
+    fn completion_of_a_write_that_was_truncated_meanwhile_does_not_cover_its_successor() {
+        let mut durability = Durability::new(HardState::default());
+        let first = durability.begin(None, None, at(10));
+        let second = durability.begin(None, Some(at(10)), at(10));
+
+        assert_eq!(durability.complete(first).unwrap().durable_index, at(9));
+        assert_eq!(durability.complete(second).unwrap().durable_index, at(10));
+    }
+
+    #[test]
+    fn a_completion_covers_all_requests_before_it() {
+        let mut durability = Durability::new(HardState::default());
+        durability.begin(None, None, at(3));
+        let last = durability.begin(None, None, at(5));
+
+        assert_eq!(durability.complete(last).unwrap().durable_index, at(5));
+        assert!(durability.complete(last).is_none());
+    }
+
+    #[test]
+    fn a_token_never_given_out_completes_nothing() {
+        let mut durability = Durability::new(HardState::default());
+        durability.begin(None, None, at(3));
+
+        assert!(durability.complete(PersistToken(9)).is_none());
+    }
+}

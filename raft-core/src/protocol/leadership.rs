@@ -1,0 +1,229 @@
+//! The leader's side of replication: rounds, acknowledgements, commit
+//! (Raft §5.3, §5.4.2).
+
+use super::Raft;
+use super::event::StepDownReason;
+use super::quorum::reached_by_quorum;
+use super::replication::ProgressState;
+use super::role::Role;
+use crate::entry::Entry;
+use crate::message::{
+    AppendReply, AppendResult, Commit, Envelope, Heartbeat, HeartbeatReply, Message,
+};
+use crate::time::Timestamp;
+use crate::types::{LogId, LogIndex, NodeId};
+
+impl Raft {
+    pub(super) fn append_blank(&mut self) {
+        let index = self.log.last().index.next();
+        self.append_as_leader(Entry::blank(LogId {
+            term: self.hard_state.current_term,
+            index,
+        }));
+    }
+
+    pub(super) fn append_as_leader(&mut self, entry: Entry) {
+        let Role::Leader(leader) = &mut self.role else {
+            panic!("only a leader appends entries of its own");
+        };
+        leader.uncommitted.push_back((entry.index(), entry.size()));
+        leader.uncommitted_bytes += entry.size();
+        self.log.append(entry.clone());
+        self.staged.entries.push(entry);
+    }
+
+    /// The heartbeat interval has passed.
+    pub(super) fn on_heartbeat_timer(&mut self) {
+        self.timers.heartbeat = self.now + self.config.heartbeat_interval;
+        if let Role::Leader(leader) = &mut self.role {
+            for node in leader.followers.nodes() {
+                leader
+                    .followers
+                    .get_mut(node)
+                    .expect("just listed")
+                    .allow_probe();
+            }
+            self.begin_round();
+        }
+    }
+
+    /// Begins a round: who answers it still took us for the leader after now.
+    pub(super) fn begin_round(&mut self) {
+        let commit = self.log.commit_index();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        leader.round += 1;
+        let round = leader.round;
+        let targets: Vec<_> = leader
+            .followers
+            .iter()
+            .map(|p| (p.replica, p.session))
+            .collect();
+        for (replica, session) in targets {
+            self.send(
+                replica,
+                Message::Heartbeat(Heartbeat {
+                    session,
+                    round,
+                    commit,
+                }),
+            );
+        }
+        self.confirm_reads();
+    }
+
+    /// Takes in the term of a follower's answer. Answers whether it is about this leadership.
+    fn is_answer_to_us(&mut self, envelope: &Envelope) -> bool {
+        if envelope.term > self.hard_state.current_term {
+            self.become_follower(envelope.term, StepDownReason::HigherTerm);
+        }
+        envelope.term == self.hard_state.current_term && matches!(self.role, Role::Leader(_))
+    }
+
+    pub(super) fn on_append_reply(&mut self, envelope: &Envelope, body: AppendReply) {
+        if !self.is_answer_to_us(envelope) {
+            return;
+        }
+        let now = self.now;
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(progress) = leader.followers.in_session(envelope.from, body.session) else {
+            return;
+        };
+        progress.last_contact = now;
+        match body.result {
+            AppendResult::Accepted { received, durable } => {
+                if !self.log.contains(received) || !self.log.contains(durable) || durable > received
+                {
+                    return self.drop_message(envelope.from, "acknowledges entries we do not have");
+                }
+                let rises = progress.accepted(received.index, durable.index);
+                progress.begin_replicating();
+                if rises {
+                    self.advance_commit();
+                }
+            }
+            AppendResult::Rejected { previous, hint } => {
+                if progress.is_current_rejection(previous) {
+                    let below = previous.previous().unwrap_or_default();
+                    let agree = self.log.highest_at_most(hint.index.min(below), hint.term);
+                    progress.begin_probing(agree.index.next());
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_heartbeat_reply(&mut self, envelope: &Envelope, body: HeartbeatReply) {
+        if !self.is_answer_to_us(envelope) {
+            return;
+        }
+        let (now, patience) = (self.now, self.config.election_timeout_min);
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if body.round > leader.round {
+            return self.drop_message(envelope.from, "answers a round that has not begun");
+        }
+        let Some(progress) = leader.followers.in_session(envelope.from, body.session) else {
+            return;
+        };
+        progress.last_contact = now;
+        progress.acked_round = progress.acked_round.max(body.round);
+        let (received, durable) = (body.received, body.durable);
+        if !self.log.contains(received) || !self.log.contains(durable) || durable > received {
+            return self.drop_message(envelope.from, "acknowledges entries we do not have");
+        }
+        let rises = progress.accepted(received.index, durable.index);
+        let forgot_agreement =
+            received.index < progress.match_index && progress.state == ProgressState::Replicate;
+        if forgot_agreement || progress.lost_append(received.index, now, patience) {
+            progress.begin_probing(received.index.next());
+        }
+        if rises {
+            self.advance_commit();
+        }
+        self.confirm_reads();
+    }
+
+    /// Raises `commit_index` to the highest index that a quorum holds durably.
+    /// Our own copy counts like any other: when it is durable, no earlier.
+    pub(super) fn advance_commit(&mut self) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        let (own, durable) = (self.config.replica.node, self.log.durable_index());
+        let held = reached_by_quorum(self.log.membership(), |node| match node == own {
+            true => durable,
+            false => leader
+                .followers
+                .get(node)
+                .map_or(LogIndex::ZERO, |p| p.match_index),
+        });
+        let Some(held) = held else { return };
+        assert!(
+            held <= self.log.last().index,
+            "quorum acknowledged {held}, beyond our log"
+        );
+
+        // Raft §5.4.2: only an entry of our own term commits by counting copies.
+        // Older entries commit with it, because they lie below it.
+        if self.log.term_at(held) == Some(self.hard_state.current_term) && self.log.set_commit(held)
+        {
+            self.on_commit_advanced();
+        }
+    }
+
+    fn on_commit_advanced(&mut self) {
+        let commit = self.log.commit_index();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        while leader
+            .uncommitted
+            .front()
+            .is_some_and(|(index, _)| *index <= commit)
+        {
+            let (_, size) = leader.uncommitted.pop_front().expect("front was just seen");
+            leader.uncommitted_bytes -= size;
+        }
+        self.confirm_reads();
+    }
+
+    /// Tells followers whose clients wait that what they forwarded is committed.
+    /// All others learn it with the next append or heartbeat.
+    pub(super) fn tell_commit_to_forwarders(&mut self) {
+        let commit = self.log.commit_index();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let mut told = Vec::new();
+        for node in leader.followers.nodes() {
+            let progress = leader.followers.get_mut(node).expect("just listed");
+            let news = commit.min(progress.match_index);
+            if progress.commit_told < progress.forwarded_up_to && progress.commit_told < news {
+                progress.commit_told = news;
+                told.push((progress.replica, news));
+            }
+        }
+        for (replica, commit) in told {
+            self.send(replica, Message::Commit(Commit { commit }));
+        }
+    }
+
+    /// When the leadership ends unless a quorum is heard; nothing for others.
+    pub(super) fn quorum_deadline(&self) -> Option<Timestamp> {
+        let Role::Leader(leader) = &self.role else {
+            return None;
+        };
+        let own = self.config.replica.node;
+        let contact = |node: NodeId| match leader.followers.get(node) {
+            Some(progress) => progress.last_contact,
+            None if node == own => self.now,
+            None => Timestamp::ZERO,
+        };
+        let heard = reached_by_quorum(self.log.membership(), contact)?;
+        Some(heard + self.config.election_timeout_max)
+    }
+}

@@ -1,0 +1,210 @@
+//! The log as the rules see it: identities of all entries, recent ones in
+//! memory, and the watermarks.
+//!
+//! Payloads of older entries are not here; they come back through
+//! `Output::ReadLog`. What is not durable yet is always in memory.
+
+mod memberships;
+mod recent;
+mod terms;
+
+use std::sync::Arc;
+
+pub(crate) use memberships::Memberships;
+use recent::Recent;
+use terms::TermRuns;
+
+use crate::entry::{Entry, EntryMeta, LogSlice, Payload};
+use crate::error::RestoreError;
+use crate::membership::Membership;
+use crate::protocol::restore::Restored;
+use crate::types::{LogId, LogIndex, Term};
+
+/// The log of one replica.
+#[derive(Debug)]
+pub(crate) struct RaftLog {
+    terms: TermRuns,
+    recent: Recent,
+    memberships: Memberships,
+    durable_index: LogIndex,
+    commit_index: LogIndex,
+    last_applied: LogIndex,
+}
+
+/// Where wanted entries are.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Fetched {
+    /// Here.
+    Entries(LogSlice),
+    /// In the log store alone, up to this index.
+    OnDisk(LogIndex),
+}
+
+impl RaftLog {
+    /// Rebuilds the log from what was stored.
+    pub(crate) fn restore(restored: &Restored, cache_bytes: usize) -> Result<Self, RestoreError> {
+        let mut terms = TermRuns::starting_after(restored.purged);
+        for &EntryMeta { log_id, .. } in &restored.entries {
+            let last = terms.last();
+            if last.index.next() != log_id.index || log_id.term < last.term {
+                return Err(RestoreError::BrokenLog {
+                    what: format!("{log_id} follows {last}"),
+                });
+            }
+            terms.push(log_id);
+        }
+        let last = terms.last();
+        let applied = restored.last_applied;
+        if applied < restored.purged.index || applied > last.index {
+            return Err(RestoreError::AppliedOutsideLog {
+                applied,
+                first: restored.purged.index.next(),
+                last: last.index,
+            });
+        }
+        let memberships = Memberships::restore(restored)?;
+        Ok(Self {
+            terms,
+            recent: Recent::new(cache_bytes),
+            memberships,
+            durable_index: last.index,
+            commit_index: applied,
+            last_applied: applied,
+        })
+    }
+
+    pub(crate) fn purged(&self) -> LogId {
+        self.terms.start()
+    }
+
+    pub(crate) fn last(&self) -> LogId {
+        self.terms.last()
+    }
+
+    /// The term of the entry at `index`: known from the purged position to the last entry.
+    pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
+        self.terms.term_at(index)
+    }
+
+    /// The identity of the entry at `index`, where the term is known.
+    pub(crate) fn id_at(&self, index: LogIndex) -> Option<LogId> {
+        self.term_at(index).map(|term| LogId { term, index })
+    }
+
+    /// Whether this log holds, or held before purging, exactly this entry.
+    pub(crate) fn contains(&self, id: LogId) -> bool {
+        self.term_at(id.index) == Some(id.term)
+    }
+
+    /// The highest entry at or below `index` whose term is at most `term`: where
+    /// two logs may still agree, about one step per term (Raft §5.3, end).
+    pub(crate) fn highest_at_most(&self, index: LogIndex, term: Term) -> LogId {
+        self.terms.highest_at_most(index, term)
+    }
+
+    /// Appends `entry`, which must follow the last one.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        let last = self.last();
+        assert!(
+            entry.index() == last.index.next() && entry.term() >= last.term,
+            "{} cannot follow {last}",
+            entry.log_id
+        );
+        self.terms.push(entry.log_id);
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships
+                .append(entry.index(), Arc::new(membership.as_ref().clone()));
+        }
+        self.recent.push(entry);
+    }
+
+    /// Forgets the entries from `index` on. Nothing committed is ever forgotten.
+    pub(crate) fn truncate_from(&mut self, index: LogIndex) {
+        assert!(
+            index > self.commit_index,
+            "truncation at {index} would cut committed entries up to {}",
+            self.commit_index
+        );
+        self.terms.truncate_from(index);
+        self.recent.truncate_from(index);
+        self.memberships.truncate_from(index);
+        self.durable_index = self.durable_index.min(self.last().index);
+    }
+
+    /// The entries from `first` to `last`, as far as the limits go; at least one.
+    pub(crate) fn fetch(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Fetched {
+        match self.recent.slice(first, last, max_entries, max_bytes) {
+            Some(entries) => Fetched::Entries(entries),
+            None => Fetched::OnDisk(
+                self.recent
+                    .before_first()
+                    .unwrap_or(self.last().index)
+                    .min(last),
+            ),
+        }
+    }
+
+    /// Everything up to `index` became durable.
+    pub(crate) fn set_durable(&mut self, index: LogIndex) {
+        assert!(
+            index <= self.last().index,
+            "{index} durable beyond the log's end"
+        );
+        self.durable_index = self.durable_index.max(index);
+        self.recent.evict_up_to(self.durable_index);
+    }
+
+    pub(crate) fn durable_index(&self) -> LogIndex {
+        self.durable_index
+    }
+
+    /// Raises the commit index; a lower one is no news.
+    pub(crate) fn set_commit(&mut self, index: LogIndex) -> bool {
+        assert!(
+            index <= self.last().index,
+            "commit at {index} beyond the log's end"
+        );
+        let rises = index > self.commit_index;
+        self.commit_index = self.commit_index.max(index);
+        rises
+    }
+
+    pub(crate) fn commit_index(&self) -> LogIndex {
+        self.commit_index
+    }
+
+    /// What may be applied: committed, and durable here. The state machine may
+    /// flush at any time, and must never be ahead of what our log keeps.
+    pub(crate) fn applicable_index(&self) -> LogIndex {
+        self.commit_index.min(self.durable_index)
+    }
+
+    /// The state machine applied up to `index`.
+    pub(crate) fn set_applied(&mut self, index: LogIndex) {
+        assert!(
+            index <= self.applicable_index(),
+            "applied {index} before it was committed"
+        );
+        self.last_applied = self.last_applied.max(index);
+    }
+
+    pub(crate) fn last_applied(&self) -> LogIndex {
+        self.last_applied
+    }
+
+    /// The membership in force: the latest one in the log (Raft §6).
+    pub(crate) fn membership(&self) -> &Arc<Membership> {
+        self.memberships.current().1
+    }
+
+    /// The entry that brought the membership in force.
+    pub(crate) fn membership_index(&self) -> LogIndex {
+        self.memberships.current().0
+    }
+}

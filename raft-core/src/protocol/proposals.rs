@@ -1,0 +1,235 @@
+//! Proposals of this node's clients, wherever the leader is, and how they end.
+//!
+//! Each proposal is bound to the term in which it was appended or forwarded:
+//! the leader of another term never appends it. Entries carry the request they
+//! answer, so whoever made it sees it applied. And once an entry of a later
+//! term is committed, a proposal that was not before it never will be.
+
+use std::collections::BTreeMap;
+
+use super::Raft;
+use super::event::Event;
+use super::input::{Proposal, Ticket};
+use super::output::Output;
+use super::role::Role;
+use crate::entry::{Entry, LogSlice, Payload};
+use crate::error::ProposeError;
+use crate::message::{Envelope, Message, Propose, ProposeRefused};
+use crate::time::Timestamp;
+use crate::types::{LogId, LogIndex, RequestId, Term};
+
+/// Starts of other nodes whose forwarded commands a leader tells apart in one
+/// term. A start is a restart of a peer; nobody restarts this often.
+const MAX_FORWARDING_STARTS: usize = 10_000;
+
+/// Proposals of this node without an outcome, by sequence number.
+pub(super) type PendingProposals = BTreeMap<u64, PendingProposal>;
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingProposal {
+    /// The term it is bound to.
+    term: Term,
+    /// When its outcome is given up.
+    pub(super) deadline: Timestamp,
+}
+
+impl Raft {
+    /// Appends the proposals if we lead, forwards them to who does, or refuses them.
+    pub(super) fn on_propose(&mut self, proposals: Vec<Proposal>) {
+        let mut commands = Vec::with_capacity(proposals.len());
+        for Proposal { ticket, command } in proposals {
+            let outcome = match self.admit(ticket, command.len()) {
+                Err(error) => Err(error),
+                Ok(()) if matches!(self.role, Role::Leader(_)) => {
+                    self.append_command(
+                        RequestId {
+                            boot: self.boot,
+                            sequence: ticket.0,
+                        },
+                        command,
+                    );
+                    Ok(())
+                }
+                Ok(()) => {
+                    commands.push((ticket.0, command));
+                    Ok(())
+                }
+            };
+            match outcome {
+                Ok(()) => self.remember_proposal(ticket),
+                Err(error) => self.fail_proposal(ticket, error),
+            }
+        }
+        if let Some(leader) = self.leader().filter(|_| !commands.is_empty()) {
+            self.send(
+                leader,
+                Message::Propose(Propose {
+                    boot: self.boot,
+                    commands,
+                }),
+            );
+        }
+    }
+
+    fn admit(&mut self, ticket: Ticket, size: usize) -> Result<(), ProposeError> {
+        let pending = self.proposals.len();
+        assert!(
+            self.last_ticket < Some(ticket),
+            "proposal tickets must rise: {ticket:?} after {:?}",
+            self.last_ticket
+        );
+        self.last_ticket = Some(ticket);
+        if self.leader().is_none() {
+            return Err(ProposeError::NoLeader);
+        }
+        if pending >= self.config.max_pending_proposals || !self.has_room_for(size) {
+            return Err(ProposeError::Overloaded { pending });
+        }
+        Ok(())
+    }
+
+    /// Whether a leader may append this much more. One that holds nothing takes
+    /// anything, so that no proposal is refused for ever.
+    fn has_room_for(&self, size: usize) -> bool {
+        match &self.role {
+            Role::Leader(leader) => {
+                leader.uncommitted_bytes == 0
+                    || leader.uncommitted_bytes + size <= self.config.max_uncommitted_bytes
+            }
+            _ => true,
+        }
+    }
+
+    fn append_command(&mut self, request: RequestId, data: bytes::Bytes) {
+        let index = self.log.last().index.next();
+        let log_id = LogId {
+            term: self.hard_state.current_term,
+            index,
+        };
+        self.append_as_leader(Entry::command(log_id, request, data));
+    }
+
+    fn remember_proposal(&mut self, ticket: Ticket) {
+        let term = self.hard_state.current_term;
+        let deadline = self.now + self.config.request_timeout;
+        self.proposals
+            .insert(ticket.0, PendingProposal { term, deadline });
+    }
+
+    fn fail_proposal(&mut self, ticket: Ticket, error: ProposeError) {
+        self.outputs
+            .push_back(Output::ProposalFailed { ticket, error });
+    }
+
+    /// A follower forwards its clients' commands.
+    ///
+    /// Copies of a message and messages that were overtaken are dropped without
+    /// a word: their commands may be in the log already.
+    pub(super) fn on_forwarded(&mut self, envelope: &Envelope, body: Propose) {
+        if envelope.term != self.hard_state.current_term {
+            return;
+        }
+        let mut refused = Vec::new();
+        for (sequence, command) in body.commands {
+            let has_room = self.has_room_for(command.len());
+            let Role::Leader(leader) = &mut self.role else {
+                return;
+            };
+            if leader.forwarded.len() >= MAX_FORWARDING_STARTS
+                && !leader.forwarded.contains_key(&body.boot)
+            {
+                return self.emit(Event::MessageDropped {
+                    from: envelope.from,
+                    reason: "too many starts forward proposals in one term",
+                });
+            }
+            let seen = leader.forwarded.entry(body.boot).or_default();
+            if sequence <= *seen {
+                continue;
+            }
+            *seen = sequence;
+            if has_room {
+                self.append_command(
+                    RequestId {
+                        boot: body.boot,
+                        sequence,
+                    },
+                    command,
+                );
+            } else {
+                refused.push(sequence);
+            }
+        }
+        self.note_forwarder(envelope);
+        if !refused.is_empty() {
+            let body = ProposeRefused {
+                boot: body.boot,
+                sequences: refused,
+            };
+            self.send(envelope.from, Message::ProposeRefused(body));
+        }
+    }
+
+    fn note_forwarder(&mut self, envelope: &Envelope) {
+        let last = self.log.last().index;
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(progress) = leader.followers.get_mut(envelope.from.node)
+        {
+            progress.forwarded_up_to = last;
+        }
+    }
+
+    pub(super) fn on_propose_refused(&mut self, body: &ProposeRefused) {
+        if body.boot != self.boot {
+            return;
+        }
+        for &sequence in &body.sequences {
+            if self.proposals.remove(&sequence).is_some() {
+                let pending = self.proposals.len();
+                self.fail_proposal(Ticket(sequence), ProposeError::Overloaded { pending });
+            }
+        }
+    }
+
+    /// Of `entries`, committed and about to be applied, picks those that our
+    /// clients wait for, and ends the proposals that can no longer be committed.
+    pub(super) fn settle_proposals(&mut self, entries: &LogSlice) -> Vec<(LogIndex, Ticket)> {
+        let mut ours = Vec::new();
+        for entry in entries.entries() {
+            self.supersede_before(entry.term());
+            if let Payload::Command { request, .. } = &entry.payload
+                && request.boot == self.boot
+                && self.proposals.remove(&request.sequence).is_some()
+            {
+                ours.push((entry.index(), Ticket(request.sequence)));
+            }
+        }
+        ours
+    }
+
+    /// An entry of `term` is committed: nothing of an earlier term follows it.
+    fn supersede_before(&mut self, term: Term) {
+        while let Some(entry) = self.proposals.first_entry() {
+            if entry.get().term >= term {
+                return;
+            }
+            let ticket = Ticket(*entry.key());
+            entry.remove();
+            self.fail_proposal(ticket, ProposeError::Superseded { term });
+        }
+    }
+
+    /// Gives up on proposals that got no outcome in time.
+    pub(super) fn expire_proposals(&mut self) {
+        while let Some(entry) = self.proposals.first_entry() {
+            if entry.get().deadline > self.now {
+                return;
+            }
+            let ticket = Ticket(*entry.key());
+            entry.remove();
+            let reason = "no outcome within the request timeout";
+            self.fail_proposal(ticket, ProposeError::Unknown { reason });
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One majority.
+
+use std::collections::BTreeSet;
+
+use super::VoteResult;
+use crate::types::NodeId;
+
+/// Where a vote among `voters` stands, when `vote` is what each has said so far.
+pub(super) fn vote_result(
+    voters: &BTreeSet<NodeId>,
+    vote: &impl Fn(NodeId) -> Option<bool>,
+) -> VoteResult {
+    let needed = voters.len() / 2 + 1;
+    let yes = voters
+        .iter()
+        .filter(|&&voter| vote(voter) == Some(true))
+        .count();
+    let no = voters
+        .iter()
+        .filter(|&&voter| vote(voter) == Some(false))
+        .count();
+    if yes >= needed {
+        VoteResult::Won
+    } else if voters.len() - no < needed {
+        VoteResult::Lost
+    } else {
+        VoteResult::Pending
+    }
+}
+
+/// The highest value that a majority of `voters` has reached; nothing without voters.
+pub(super) fn reached<T: Ord + Copy>(
+    voters: &BTreeSet<NodeId>,
+    value: &impl Fn(NodeId) -> T,
+) -> Option<T> {
+    let mut values: Vec<T> = voters.iter().map(|&voter| value(voter)).collect();
+    values.sort_unstable();
+    // With values ascending, everything from here on makes up a majority.
+    let start = values.len().checked_sub(values.len() / 2 + 1)?;
+    values.get(start).copied()
+}

@@ -1,0 +1,175 @@
+//! Every proposal ends in exactly one way.
+
+use std::time::Duration;
+
+use super::*;
+use crate::message::{Propose, ProposeRefused};
+
+fn command(log_id: LogId, request: RequestId) -> Entry {
+    Entry::command(log_id, request, Bytes::from_static(b"command"))
+}
+
+fn append_entries(previous: LogId, entries: Vec<Entry>, commit: u64) -> Message {
+    Message::AppendEntries(AppendEntries {
+        session: 1,
+        previous,
+        entries: LogSlice::new(entries).unwrap(),
+        commit: LogIndex::new(commit),
+    })
+}
+
+fn forwarded(boot: u64, sequence: u64) -> Message {
+    let commands = vec![(sequence, Bytes::from_static(b"command"))];
+    Message::Propose(Propose { boot, commands })
+}
+
+#[test]
+fn without_a_leader_a_proposal_is_refused() {
+    let mut follower = replica_of(3, 2, &[]);
+
+    follower.propose(1);
+
+    assert_eq!(follower.failed, [(1, ProposeError::NoLeader)]);
+}
+
+#[test]
+fn a_proposal_on_the_leader_commits() {
+    let mut leader = leader_of(3, 2, &[]);
+    leader.propose(1);
+
+    leader.receive(
+        2,
+        2,
+        accepted(session_of(2), LogId::new(2, 2), LogId::new(2, 2)),
+    );
+
+    assert_eq!(leader.committed_proposals, [1]);
+}
+
+#[test]
+fn a_proposal_on_a_follower_is_forwarded_and_ends_where_it_came_from() {
+    let mut follower = replica_of(3, 2, &[]);
+    follower.receive(2, 2, heartbeat(1, 0));
+
+    let sent = follower.propose(1);
+    assert_eq!(sent, [(2, forwarded(follower.raft.boot(), 1))]);
+
+    let entry = command(LogId::new(2, 1), follower.request(1));
+    follower.receive(2, 2, append_entries(LogId::ZERO, vec![entry], 1));
+    assert_eq!(follower.committed_proposals, [1]);
+}
+
+#[test]
+fn a_leader_appends_a_forwarded_command_once() {
+    let mut leader = leader_of(3, 2, &[]);
+
+    leader.receive(2, 2, forwarded(77, 1));
+    leader.receive(2, 2, forwarded(77, 1));
+
+    assert_eq!(leader.raft.status().last_log.index, LogIndex::new(2));
+}
+
+#[test]
+fn a_command_forwarded_to_an_earlier_leadership_is_not_appended() {
+    let mut leader = leader_of(3, 5, &[]);
+
+    leader.receive(2, 4, forwarded(77, 1));
+
+    assert_eq!(leader.raft.status().last_log.index, LogIndex::new(1));
+}
+
+#[test]
+fn the_forwarder_is_told_of_the_commit_at_once() {
+    let mut leader = leader_of(3, 2, &[]);
+    leader.receive(2, 2, forwarded(77, 1));
+
+    let sent = leader.receive(
+        2,
+        2,
+        accepted(session_of(2), LogId::new(2, 2), LogId::new(2, 2)),
+    );
+
+    let commit = crate::message::Commit {
+        commit: LogIndex::new(2),
+    };
+    assert!(sent.contains(&(2, Message::Commit(commit))), "{sent:?}");
+}
+
+/// An entry of a later term is committed without ours before it: ours never will be.
+#[test]
+fn a_proposal_overtaken_by_a_later_term_is_refused_for_certain() {
+    let mut leader = leader_of(3, 2, &[]);
+    leader.propose(1);
+
+    leader.receive(
+        2,
+        3,
+        append_entries(LogId::ZERO, vec![Entry::blank(LogId::new(3, 1))], 1),
+    );
+
+    assert_eq!(
+        leader.failed,
+        [(1, ProposeError::Superseded { term: Term::new(3) })]
+    );
+}
+
+#[test]
+fn a_proposal_that_the_next_leader_kept_still_commits() {
+    let mut leader = leader_of(3, 2, &[]);
+    leader.propose(1);
+    let blank = Entry::blank(LogId::new(3, 3));
+
+    leader.receive(2, 3, append_entries(LogId::new(2, 2), vec![blank], 3));
+
+    assert_eq!(leader.committed_proposals, [1]);
+    assert_eq!(leader.failed, []);
+}
+
+#[test]
+fn a_proposal_without_outcome_becomes_unknown() {
+    let mut follower = replica_of(3, 2, &[]);
+    follower.receive(2, 2, heartbeat(1, 0));
+    follower.propose(1);
+
+    follower.wait(Duration::from_secs(5));
+
+    assert!(matches!(
+        follower.failed[..],
+        [(1, ProposeError::Unknown { .. })]
+    ));
+}
+
+#[test]
+fn a_leader_with_too_much_uncommitted_refuses_and_keeps_what_it_has() {
+    let mut leader = replica_with(3, 1, &[], |config| config.max_uncommitted_bytes = 75);
+    leader.win_election(3);
+
+    leader.propose(1);
+    leader.propose(2);
+    assert_eq!(
+        leader.failed,
+        [(2, ProposeError::Overloaded { pending: 1 })]
+    );
+
+    let sent = leader.receive(2, 2, forwarded(77, 1));
+    let refusal = ProposeRefused {
+        boot: 77,
+        sequences: vec![1],
+    };
+    assert!(sent.contains(&(2, Message::ProposeRefused(refusal))));
+}
+
+#[test]
+fn a_refusal_for_an_earlier_start_is_ignored() {
+    let mut follower = replica_of(3, 2, &[]);
+    follower.receive(2, 2, heartbeat(1, 0));
+    follower.propose(1);
+
+    let earlier = ProposeRefused {
+        boot: follower.raft.boot() ^ 1,
+        sequences: vec![1],
+    };
+    follower.receive(2, 2, Message::ProposeRefused(earlier));
+
+    assert_eq!(follower.failed, []);
+}

@@ -1,0 +1,64 @@
+//! Deadlines in one place: election, heartbeat, quorum, requests.
+
+use std::time::Duration;
+
+use super::Raft;
+use super::role::Role;
+use crate::time::Timestamp;
+
+/// How far ahead a replica without any deadline asks to be woken.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The deadlines that are not derived from other state.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    pub(super) election: Timestamp,
+    pub(super) heartbeat: Timestamp,
+}
+
+impl Raft {
+    /// Draws a new election timeout from now (Raft §5.2, randomized).
+    pub(super) fn reset_election_timer(&mut self) {
+        let (min, max) = (
+            self.config.election_timeout_min,
+            self.config.election_timeout_max,
+        );
+        self.timers.election = self.now + self.random.duration_between(min, max);
+    }
+
+    /// Does what time alone demands.
+    pub(super) fn on_time(&mut self) {
+        self.check_quorum();
+        if matches!(self.role, Role::Leader(_)) {
+            if self.now >= self.timers.heartbeat {
+                self.on_heartbeat_timer();
+            }
+        } else if self.now >= self.timers.election {
+            self.on_election_timeout();
+        }
+        self.check_reads();
+        self.expire_proposals();
+    }
+
+    /// When `handle` is to be called with `Input::Tick` at the latest.
+    pub fn poll_timeout(&self) -> Timestamp {
+        let of_role = match &self.role {
+            Role::Leader(_) => Some(self.timers.heartbeat),
+            _ => Some(self.timers.election),
+        };
+        let of_proposals = self
+            .proposals
+            .first_key_value()
+            .map(|(_, pending)| pending.deadline);
+        [
+            of_role,
+            of_proposals,
+            self.read_deadline(),
+            self.quorum_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.now + IDLE)
+    }
+}
