@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
-use raft_core::node::{Backends, Node, NodeConfig, NodeError};
+use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
 use raft_core::{GroupId, Incarnation, ReplicaId, StorageError};
 use raft_storage_rocks::{RocksOptions, RocksStore};
 use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
@@ -119,7 +118,7 @@ impl Server {
     pub async fn failure(&mut self) -> ServerError {
         let mut status = self.node.watch();
         let failed = async {
-            match status.wait_for(|status| status.failure.is_some()).await {
+            match status.wait_for(|status| !status.is_running).await {
                 Ok(status) => status.failure.clone(),
                 Err(_) => None,
             }
@@ -190,7 +189,7 @@ async fn spawn_node(
     };
     let store = RocksStore::open(&path, RocksOptions::default(), identity)
         .map_err(|source| ServerError::Log(Box::new(source)))?;
-    let mut raft = raft_core::Config::new(replica, draw_seed());
+    let mut raft = raft_core::Config::new(replica, random_seed());
     raft.group = GROUP;
     raft.heartbeat_interval = config.heartbeat_interval;
     raft.election_timeout_min = config.election_timeout_min;
@@ -229,11 +228,6 @@ fn create(path: &Path) -> Result<(), ServerError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// A number that differs between starts: the standard library's random hash keys.
-fn draw_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// An error with what caused it, in one line.
