@@ -1,2 +1,4 @@
 //! The raft-kv server as a library.
+pub mod command;
 pub mod model;
+pub mod mvcc;
