@@ -152,6 +152,8 @@ fn print_summary(total: &Report, elapsed: Duration) {
         "elapsed         {:.1} s, {speed:.0} thousand events a second",
         elapsed.as_secs_f64()
     );
+    let recovery = total.slowest_recovery.as_secs_f64();
+    println!("slowest healing {recovery:.1} s");
     println!("leaders         {}", total.leaders);
     println!("committed       {}", total.committed);
     println!("acknowledged    {}", total.acknowledged);

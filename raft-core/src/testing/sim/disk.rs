@@ -39,7 +39,6 @@ pub(crate) type HardStateChanges = Vec<(HardState, HardState)>;
 pub(crate) struct Remains {
     pub(crate) kept: usize,
     pub(crate) lost: usize,
-    pub(crate) kept_vote_without_entries: bool,
     pub(crate) changes: HardStateChanges,
 }
 
@@ -85,7 +84,6 @@ impl Disk {
                 self.save_entries(persist)?;
             } else if place == kept && persist.hard_state.is_some() && random.chance(5000) {
                 self.save_hard_state(persist, &mut remains.changes);
-                remains.kept_vote_without_entries = !persist.entries.is_empty();
             }
         }
         (remains.kept, remains.lost) = (kept, queue.len() - kept);

@@ -7,7 +7,7 @@ use super::workload::Request;
 use super::world::{Event, World};
 use crate::entry::LogSlice;
 use crate::message::{AppendResult, Envelope, Message};
-use crate::protocol::{self, Input, Output, ReadLog, RoleKind, StepDownReason, Ticket};
+use crate::protocol::{self, Input, Output, Raft, ReadLog, RoleKind, StepDownReason, Ticket};
 use crate::types::NodeId;
 
 impl World {
@@ -76,7 +76,10 @@ impl World {
                 if self.nodes[place].disk.begin(persist) {
                     self.schedule_disk(place);
                 }
-                Ok(())
+                match self.fault_random.chance(self.faults.crash_before_persist) {
+                    true => self.crash(place, "crash before a persist"),
+                    false => Ok(()),
+                }
             }
             Output::Send(envelope) => self.send(place, envelope),
             Output::ReadLog(request) => {
@@ -343,14 +346,19 @@ impl World {
         self.ask(place, request)
     }
 
-    /// Asks for what has not succeeded yet on some node since the faults ended.
+    /// Asks for what has not succeeded yet on some node since the faults ended,
+    /// one request at a time: what measures a group must not be what overloads it.
     pub(crate) fn probe(&mut self) -> Check {
         for place in 0..self.nodes.len() {
-            if !self.nodes[place].has_written {
+            let status = self.nodes[place].raft.as_ref().map(Raft::status);
+            let (writes, reads) = status.map_or((0, 0), |status| {
+                (status.pending_proposals, status.pending_reads)
+            });
+            if !self.nodes[place].has_written && writes == 0 {
                 let command = self.workload.command();
                 self.ask(place, Request::Write(vec![command]))?;
             }
-            if !self.nodes[place].has_read {
+            if !self.nodes[place].has_read && reads == 0 {
                 self.ask(place, Request::Read(1))?;
             }
         }

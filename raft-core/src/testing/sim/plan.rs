@@ -32,7 +32,7 @@ impl Default for Plan {
         Self {
             replicas: None,
             warm_up: Duration::from_millis(800),
-            fault_time: Duration::from_secs(5),
+            fault_time: Duration::from_secs(8),
             liveness_bound: Duration::from_secs(10),
             calm: false,
             trace: false,
@@ -50,6 +50,7 @@ pub(crate) struct Faults {
     pub(crate) slowest: u64,
     pub(crate) reorder: bool,
     pub(crate) crash_after_send: u64,
+    pub(crate) crash_before_persist: u64,
     pub(crate) crash_after_persist: u64,
     pub(crate) crash_after_apply: u64,
     pub(crate) partition_every: u64,
@@ -77,11 +78,12 @@ impl Faults {
         faults.slow = rate(10, 1000);
         faults.slowest = 800_000;
         faults.reorder = rate(1, 1) == 1;
-        faults.crash_after_send = rate(2, 20);
-        faults.crash_after_persist = rate(5, 80);
-        faults.crash_after_apply = rate(5, 80);
-        faults.partition_every = rate(200_000, 2_000_000);
-        faults.crash_every = rate(200_000, 2_000_000);
+        faults.crash_after_send = rate(2, 40);
+        faults.crash_before_persist = rate(5, 150);
+        faults.crash_after_persist = rate(5, 150);
+        faults.crash_after_apply = rate(5, 150);
+        faults.partition_every = rate(100_000, 1_500_000);
+        faults.crash_every = rate(150_000, 2_000_000);
         faults.power_cut_every = rate(800_000, 4_000_000);
         faults.pause_every = rate(200_000, 2_000_000);
         faults.stall_every = rate(200_000, 2_000_000);

@@ -47,7 +47,6 @@ pub const MARKS: &[&str] = &[
     "entries were read back from disk",
     "a crash lost a write",
     "a crash kept a write that was not reported",
-    "a crash kept a vote and lost the entries with it",
     "a restart applied again",
     "an old message was replayed",
     "a leader crashed",
@@ -77,6 +76,8 @@ pub struct Report {
     pub acknowledged: u64,
     /// Reads served.
     pub reads: u64,
+    /// The longest time from healing to a whole group.
+    pub slowest_recovery: Duration,
     /// How often each of [`MARKS`] was met.
     pub marks: BTreeMap<&'static str, u64>,
     /// The first property violated, if any.
@@ -107,6 +108,7 @@ impl Report {
         self.committed += other.committed;
         self.acknowledged += other.acknowledged;
         self.reads += other.reads;
+        self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
         for (&kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }

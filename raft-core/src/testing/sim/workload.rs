@@ -27,7 +27,7 @@ impl Workload {
     /// Draws how many clients there are and how busy.
     pub(crate) fn new(mut random: Random) -> Self {
         Self {
-            pace: random.between(15_000, 150_000),
+            pace: random.between(10_000, 120_000),
             clients: 1 + random.position(4),
             random,
             next_value: 0,
