@@ -1,0 +1,317 @@
+//! The loop: the one place that touches the protocol.
+//!
+//! A turn takes all that waits, handles it, and hands out what comes of it.
+//! Nothing in it awaits a peer, a disk or the state machine; batches come from
+//! draining, never from waiting.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet, yield_now};
+use tokio::time::Sleep;
+
+use super::apply::ApplyJob;
+use super::clock::Clock;
+use super::error::NodeError;
+use super::inbound::{Completion, Mailbox, NewProposal, ProposalReply, ReadReply, Turn};
+use super::metrics::Metrics;
+use super::outbound::Outbound;
+use super::pending::Pending;
+use super::status::Publisher;
+use crate::error::{ProposeError, ReadError};
+use crate::message::Message;
+use crate::protocol::{Apply, Event, Input, Output, Persist, Proposal, Raft, ReadLog};
+use crate::time::Timestamp;
+use crate::types::LogIndex;
+
+/// What a proposal gets that may be in the log when its node stops.
+const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
+    reason: "the node stopped before the outcome was known",
+};
+
+/// Where the helper tasks take their work from. Dropping it ends them, once
+/// they have done what is queued.
+pub(super) struct Helpers {
+    pub(super) persist: mpsc::UnboundedSender<Persist>,
+    pub(super) apply: mpsc::UnboundedSender<ApplyJob>,
+    pub(super) read: mpsc::UnboundedSender<ReadLog>,
+    pub(super) tasks: JoinSet<()>,
+    /// What the tasks are called.
+    pub(super) names: Vec<(tokio::task::Id, &'static str)>,
+}
+
+impl Helpers {
+    /// A helper that ends of itself has reported why; one that panicked has not.
+    fn check(&self, ended: Result<(), JoinError>) -> Result<(), NodeError> {
+        let Err(error) = ended else { return Ok(()) };
+        let name = self.names.iter().find(|(id, _)| *id == error.id());
+        Err(NodeError::panicked(
+            name.map_or("helper", |&(_, name)| name),
+            error,
+        ))
+    }
+}
+
+/// The loop and all it owns.
+pub(super) struct Driver {
+    raft: Raft,
+    clock: Clock,
+    mailbox: Arc<Mailbox>,
+    turn: Turn,
+    proposals: Pending<ProposalReply>,
+    reads: Pending<ReadReply>,
+    helpers: Helpers,
+    outbound: Outbound,
+    publisher: Publisher,
+    durable_applied: LogIndex,
+    metrics: Arc<Metrics>,
+}
+
+/// What the loop is built from.
+pub(super) struct Parts {
+    pub(super) raft: Raft,
+    pub(super) clock: Clock,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) helpers: Helpers,
+    pub(super) outbound: Outbound,
+    pub(super) publisher: Publisher,
+    pub(super) durable_applied: LogIndex,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            raft: parts.raft,
+            clock: parts.clock,
+            mailbox: parts.mailbox,
+            turn: Turn::default(),
+            proposals: Pending::new(),
+            reads: Pending::new(),
+            helpers: parts.helpers,
+            outbound: parts.outbound,
+            publisher: parts.publisher,
+            durable_applied: parts.durable_applied,
+            metrics: parts.metrics,
+        }
+    }
+
+    /// Runs until the node is asked to stop or fails, and ends all that waits.
+    pub(super) async fn run(mut self) {
+        let failure = self.run_turns().await.err();
+        if let Some(error) = &failure {
+            let config = self.raft.config();
+            let (node, group) = (config.replica, config.group);
+            tracing::error!(%node, %group, error = %error.with_causes(), "the node failed");
+        }
+        self.finish(failure.as_ref()).await;
+    }
+
+    async fn run_turns(&mut self) -> Result<(), NodeError> {
+        let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        loop {
+            self.wait(timer.as_mut()).await?;
+            self.mailbox.take(&mut self.turn);
+            if self.turn.stop {
+                return Ok(());
+            }
+            self.handle_turn()?;
+            let status = self.raft.status();
+            self.outbound.follow(&status.membership);
+            self.hand_out();
+            self.publisher.publish(status, self.durable_applied);
+        }
+    }
+
+    /// Returns when there is something to do, or time is up.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), NodeError> {
+        if self.mailbox.has_work() {
+            // The helpers may share this thread: they get it once per turn.
+            yield_now().await;
+            return Ok(());
+        }
+        let deadline = self.clock.instant(self.raft.poll_timeout());
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        tokio::select! {
+            biased;
+            () = self.mailbox.woken() => Ok(()),
+            () = timer => Ok(()),
+            Some(ended) = self.helpers.tasks.join_next() => self.helpers.check(ended),
+        }
+    }
+
+    fn handle_turn(&mut self) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        let mut turn = std::mem::take(&mut self.turn);
+        for completion in turn.completions.drain(..) {
+            self.handle_completion(now, completion)?;
+        }
+        self.metrics
+            .messages_received
+            .increment(turn.messages.len() as u64);
+        for envelope in turn.messages.drain(..) {
+            // From the leader, real time: how long it may count on us begins now.
+            let at = match envelope.message {
+                Message::AppendEntries(_) | Message::Heartbeat(_) => now,
+                _ => self.before_timeout(now),
+            };
+            self.raft.handle(at, Input::Message(envelope));
+        }
+        self.handle_proposals(now, &mut turn.proposals);
+        self.handle_reads(now, &mut turn.reads);
+        self.turn = turn;
+        if self.raft.poll_timeout() <= now {
+            self.raft.handle(now, Input::Tick);
+        }
+        Ok(())
+    }
+
+    /// `now`, but not so late that a timeout fires: after a pause of the whole
+    /// process, what waited in the inbox is heard before anybody is given up.
+    fn before_timeout(&self, now: Timestamp) -> Timestamp {
+        const STEP: Duration = Duration::from_nanos(1);
+        let timeout = self.raft.poll_timeout().since_start();
+        now.min(Timestamp::after_start(timeout.saturating_sub(STEP)))
+    }
+
+    fn handle_completion(
+        &mut self,
+        now: Timestamp,
+        completion: Completion,
+    ) -> Result<(), NodeError> {
+        let input = match completion {
+            Completion::Persisted(token) => Input::Persisted(token),
+            Completion::LogRead { token, entries } => Input::LogRead { token, entries },
+            Completion::Applied { index, durable } => {
+                self.durable_applied = durable;
+                Input::Applied(index)
+            }
+            Completion::Failed(error) => return Err(error),
+        };
+        self.raft.handle(self.before_timeout(now), input);
+        Ok(())
+    }
+
+    fn handle_proposals(&mut self, now: Timestamp, proposals: &mut Vec<NewProposal>) {
+        if proposals.is_empty() {
+            return;
+        }
+        self.metrics.proposals.increment(proposals.len() as u64);
+        let proposals = proposals
+            .drain(..)
+            .map(|NewProposal { command, reply }| Proposal {
+                ticket: self.proposals.insert(reply),
+                command,
+            })
+            .collect();
+        self.raft
+            .handle(self.before_timeout(now), Input::Propose(proposals));
+    }
+
+    fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<ReadReply>) {
+        if reads.is_empty() {
+            return;
+        }
+        self.metrics.reads.increment(reads.len() as u64);
+        let tickets = reads
+            .drain(..)
+            .map(|reply| self.reads.insert(reply))
+            .collect();
+        self.raft
+            .handle(self.before_timeout(now), Input::Read(tickets));
+    }
+
+    /// Hands out everything the protocol wants done. A helper that is gone has
+    /// reported why, or will be found dead by `wait`.
+    fn hand_out(&mut self) {
+        while let Some(output) = self.raft.poll_output() {
+            match output {
+                Output::Persist(request) => drop(self.helpers.persist.send(request)),
+                Output::Send(envelope) => self.outbound.push(envelope),
+                Output::ReadLog(request) => drop(self.helpers.read.send(request)),
+                Output::Apply(apply) => self.hand_to_apply(apply),
+                Output::ProposalFailed { ticket, error } => {
+                    self.metrics.proposals_failed.increment(1);
+                    if let Some(reply) = self.proposals.take(ticket) {
+                        // Perhaps the caller gave up, which is its right.
+                        let _ = reply.send(Err(error));
+                    }
+                }
+                Output::ReadDone { ticket, result } => {
+                    if let Some(reply) = self.reads.take(ticket) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Output::Event(event) => self.report(&event),
+            }
+        }
+        let sent = self.outbound.flush();
+        self.metrics.messages_sent.increment(sent);
+    }
+
+    fn hand_to_apply(&mut self, apply: Apply) {
+        let waiting = apply
+            .proposals
+            .into_iter()
+            .filter_map(|(index, ticket)| Some((index, self.proposals.take(ticket)?)))
+            .collect();
+        let entries = apply.entries;
+        drop(self.helpers.apply.send(ApplyJob { entries, waiting }));
+    }
+
+    fn report(&self, event: &Event) {
+        self.metrics.count(event);
+        let config = self.raft.config();
+        let (node, group) = (config.replica, config.group);
+        match event {
+            Event::BecameLeader { .. }
+            | Event::SteppedDown { .. }
+            | Event::LeaderKnown { .. }
+            | Event::ElectionStarted { .. } => tracing::info!(%node, %group, "{event}"),
+            _ => tracing::debug!(%node, %group, "{event}"),
+        }
+    }
+
+    /// Ends all that waits, then the helpers.
+    async fn finish(mut self, failure: Option<&NodeError>) {
+        let Turn {
+            proposals, reads, ..
+        } = self.mailbox.close();
+        refuse(std::mem::take(&mut self.turn));
+        refuse(Turn {
+            proposals,
+            reads,
+            ..Turn::default()
+        });
+        for reply in self.proposals.take_all() {
+            let _ = reply.send(Err(STOPPED_MEANWHILE));
+        }
+        for reply in self.reads.take_all() {
+            let _ = reply.send(Err(ReadError::Stopped));
+        }
+        self.publisher.stopped(failure);
+        let Helpers {
+            persist,
+            apply,
+            read,
+            mut tasks,
+            ..
+        } = self.helpers;
+        drop((persist, apply, read));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Answers requests that the protocol never saw.
+fn refuse(turn: Turn) {
+    for proposal in turn.proposals {
+        let _ = proposal.reply.send(Err(ProposeError::Stopped));
+    }
+    for reply in turn.reads {
+        let _ = reply.send(Err(ReadError::Stopped));
+    }
+}

@@ -1,0 +1,324 @@
+//! The driver: one replica running on tokio, around your backends.
+//!
+//! [`Node::spawn`] reads the stores, builds the protocol value and starts four
+//! tasks around it. What each holds, and in which file:
+//!
+//! | task | does | file |
+//! |---|---|---|
+//! | loop | takes all that waits, steps the protocol, hands out what comes of it | `driver` |
+//! | writer | term, vote and entries, one sync for all that queued meanwhile | `persist` |
+//! | apply | the state machine; answers this node's proposals | `apply` |
+//! | reader | old entries, for slow followers and after a start | `reader` |
+//!
+//! The loop awaits none of the others, so the leader's sync, replication and
+//! the followers' syncs overlap. Whatever comes in waits in one bounded inbox
+//! (`inbound`); what goes out is grouped by peer (`outbound`).
+//!
+//! Deliberately absent: sending and installing snapshots.
+
+mod apply;
+mod clock;
+mod driver;
+mod error;
+mod inbound;
+mod metrics;
+mod outbound;
+mod pending;
+mod persist;
+mod reader;
+mod restore;
+mod status;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+pub use self::clock::random_seed;
+use self::clock::{Clock, Stopwatch, within};
+use self::driver::{Driver, Helpers, Parts};
+pub use self::error::NodeError;
+use self::inbound::Mailbox;
+use self::metrics::Metrics;
+use self::outbound::Outbound;
+use self::persist::Stores;
+pub use self::status::NodeStatus;
+use self::status::Publisher;
+use crate::config::Config;
+use crate::error::{ProposeError, ReadError};
+use crate::log_store::LogStore;
+use crate::membership::Membership;
+use crate::network::{Inbox, Network};
+use crate::protocol::Raft;
+use crate::stable_store::StableStore;
+use crate::state_machine::StateMachine;
+use crate::types::{LogId, LogIndex};
+
+/// How one node runs. [`NodeConfig::new`] gives sound defaults.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// The replica: identity, timeouts, limits.
+    pub raft: Config,
+    /// The members that the group started with; the same on each of them and at
+    /// each start. Memberships in the log take its place.
+    pub initial_membership: Membership,
+    /// Most messages that wait for the loop; beyond, they are dropped and counted. Default 65,536.
+    pub max_inbox_messages: usize,
+    /// Most bytes of entries and commands in messages that wait for the loop. Default 64 MiB.
+    pub max_inbox_bytes: usize,
+}
+
+impl NodeConfig {
+    /// Defaults for the replica of `raft`, in a group that started with `initial_membership`.
+    pub const fn new(raft: Config, initial_membership: Membership) -> Self {
+        Self {
+            raft,
+            initial_membership,
+            max_inbox_messages: 65_536,
+            max_inbox_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What a node runs on.
+pub struct Backends {
+    /// Where its entries are durable.
+    pub log: Arc<dyn LogStore>,
+    /// Where its term and vote are durable.
+    pub stable: Arc<dyn StableStore>,
+    /// How it reaches its peers; may serve other groups too.
+    pub network: Arc<dyn Network>,
+    /// What the log drives. Keep a handle to its data for your queries.
+    pub state_machine: Box<dyn StateMachine>,
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backends").finish_non_exhaustive()
+    }
+}
+
+/// A committed and applied proposal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// The entry it became.
+    pub log_id: LogId,
+    /// What the state machine answered.
+    pub response: Bytes,
+}
+
+/// A running replica. A cheap clone; when the last one is dropped, the node stops.
+#[derive(Clone)]
+pub struct Node {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    config: Config,
+    mailbox: Arc<Mailbox>,
+    status: watch::Receiver<NodeStatus>,
+    /// Closes when all tasks have ended.
+    ended: watch::Receiver<()>,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.request_stop();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("replica", &self.handle.config.replica)
+            .field("group", &self.handle.config.group)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Starts a replica from what its stores hold; on the current tokio runtime,
+    /// which needs its timers enabled.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that cannot work, a store that fails, a lost vote, or
+    /// stored state that contradicts itself. Nothing runs then.
+    pub async fn spawn(config: NodeConfig, backends: Backends) -> Result<Self, NodeError> {
+        let clock = Clock::started_now();
+        let Backends {
+            log,
+            stable,
+            network,
+            mut state_machine,
+        } = backends;
+        let applied = state_machine
+            .applied()
+            .await
+            .map_err(|source| NodeError::storage("the state machine", source))?;
+        let restored = restore::load(&config, log.as_ref(), stable.as_ref(), applied).await?;
+        let raft = Raft::restore(config.raft.clone(), restored, clock.now())?;
+
+        let durable_applied = state_machine.durable_applied();
+        let replica = config.raft.replica;
+        let group = config.raft.group;
+        let metrics = Arc::new(Metrics::of(replica.node, group));
+        let mailbox = Arc::new(Mailbox::new(&config, Arc::clone(&metrics)));
+        let status = raft.status();
+        let mut outbound = Outbound::new(Arc::clone(&network), replica.node, group);
+        outbound.follow(&status.membership);
+        network.register(group, Arc::clone(&mailbox) as Arc<dyn Inbox>);
+        let stores = Stores { log, stable };
+        let parts = Parts {
+            raft,
+            clock,
+            helpers: spawn_helpers(stores, state_machine, &mailbox, &metrics),
+            mailbox,
+            outbound,
+            publisher: Publisher::new(status, durable_applied, Arc::clone(&metrics)),
+            durable_applied,
+            metrics,
+        };
+        Ok(Self {
+            handle: Arc::new(spawn_loop(config.raft, parts)),
+        })
+    }
+
+    /// Has `command` committed and applied, from whichever node this is.
+    ///
+    /// Dropping the future does not take the proposal back.
+    ///
+    /// # Errors
+    ///
+    /// Refused, or of unknown outcome; see [`ProposeError`]. Unknown at the
+    /// latest after [`Config::request_timeout`].
+    pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Committed, ProposeError> {
+        let watch = Stopwatch::started();
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.propose(command.into(), reply)?;
+        let unknown = |reason| Err(ProposeError::Unknown { reason });
+        match within(self.handle.config.request_timeout, outcome).await {
+            Some(Ok(outcome)) => {
+                if outcome.is_ok() {
+                    self.handle.metrics.proposal_seconds.record(watch.elapsed());
+                }
+                outcome
+            }
+            Some(Err(_)) => unknown("the node stopped before the outcome was known"),
+            None => unknown("no outcome within the request timeout"),
+        }
+    }
+
+    /// Waits until this node's state machine holds everything that was
+    /// acknowledged before the call; reading it afterwards is linearizable.
+    /// Answers the index it holds at least.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`]; [`ReadError::Unconfirmed`] at the latest after
+    /// [`Config::request_timeout`].
+    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+        let watch = Stopwatch::started();
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.read(reply)?;
+        match within(self.handle.config.request_timeout, outcome).await {
+            Some(Ok(outcome)) => {
+                if outcome.is_ok() {
+                    self.handle.metrics.read_seconds.record(watch.elapsed());
+                }
+                outcome
+            }
+            Some(Err(_)) => Err(ReadError::Stopped),
+            None => Err(ReadError::Unconfirmed),
+        }
+    }
+
+    /// The node at a glance. Copies the status; [`Node::watch`] lends it.
+    pub fn status(&self) -> NodeStatus {
+        self.handle.status.borrow().clone()
+    }
+
+    /// The status, and word of each change. Changes that follow each other
+    /// quickly are seen as one.
+    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+        self.handle.status.clone()
+    }
+
+    /// How the replica is configured.
+    pub fn config(&self) -> &Config {
+        &self.handle.config
+    }
+
+    /// Stops the node and returns when all its tasks have ended and its stores
+    /// are let go. Requests that wait end as stopped, or as unknown if they may
+    /// be in the log. Stopping again is no harm.
+    pub async fn shutdown(&self) {
+        self.handle.mailbox.request_stop();
+        let mut ended = self.handle.ended.clone();
+        // It never changes: an error is the word that it closed.
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+fn spawn_helpers(
+    stores: Stores,
+    state_machine: Box<dyn StateMachine>,
+    mailbox: &Arc<Mailbox>,
+    metrics: &Arc<Metrics>,
+) -> Helpers {
+    // Unbounded, because the protocol bounds what is under way: applies to one,
+    // log reads to one per follower, persists as `persist` says.
+    let (persist, persist_requests) = mpsc::unbounded_channel();
+    let (apply, apply_jobs) = mpsc::unbounded_channel();
+    let (read, read_requests) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    let log = Arc::clone(&stores.log);
+    let reader = reader::run(log, read_requests, Arc::clone(mailbox));
+    let (inbox, counts) = (Arc::clone(mailbox), Arc::clone(metrics));
+    let applier = apply::run(state_machine, apply_jobs, inbox, counts);
+    let (inbox, counts) = (Arc::clone(mailbox), Arc::clone(metrics));
+    let writer = persist::run(stores, persist_requests, inbox, counts);
+    let names = vec![
+        (tasks.spawn(writer).id(), "writer"),
+        (tasks.spawn(applier).id(), "apply"),
+        (tasks.spawn(reader).id(), "reader"),
+    ];
+    Helpers {
+        persist,
+        apply,
+        read,
+        tasks,
+        names,
+    }
+}
+
+/// Starts the loop, and a guard that speaks for it if it panics.
+fn spawn_loop(config: Config, parts: Parts) -> Handle {
+    let mailbox = Arc::clone(&parts.mailbox);
+    let publisher = parts.publisher.clone();
+    let (running, ended) = watch::channel(());
+    let handle = Handle {
+        config,
+        mailbox: Arc::clone(&mailbox),
+        status: publisher.subscribe(),
+        ended,
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let driver = tokio::spawn(Driver::new(parts).run());
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            let error = NodeError::panicked("loop", error);
+            tracing::error!(error = %error, "the node failed");
+            publisher.stopped(Some(&error));
+            // Whoever still waits learns it from its reply being dropped.
+            drop(mailbox.close());
+        }
+        drop(running);
+    });
+    handle
+}
