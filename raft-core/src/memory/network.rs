@@ -1,10 +1,7 @@
-//! Nodes of one process that reach each other directly, and a switchboard to cut them apart.
-//!
-//! Nothing is delayed, and nothing is lost but what a cut swallows. The
-//! simulator is the place for worse networks.
+//! Nodes of one process, connected by a hub whose links a test can cut.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
@@ -14,21 +11,20 @@ use crate::network::{Inbox, Network, NetworkError, SnapshotHeader};
 use crate::snapshot::Snapshot;
 use crate::types::{GroupId, NodeId};
 
-/// The switchboard between the nodes of one process. A cheap clone.
+/// Connects the nodes of one process.
 #[derive(Clone, Default)]
 pub struct MemoryHub {
-    wiring: Arc<Mutex<Wiring>>,
+    links: Arc<Mutex<Links>>,
 }
 
 #[derive(Default)]
-struct Wiring {
+struct Links {
     inboxes: BTreeMap<(NodeId, GroupId), Arc<dyn Inbox>>,
-    /// Pairs that do not hear each other, the lower node first.
-    cuts: BTreeSet<(NodeId, NodeId)>,
+    cut: BTreeSet<(NodeId, NodeId)>,
 }
 
 impl MemoryHub {
-    /// A switchboard without nodes.
+    /// A hub without nodes.
     pub fn new() -> Self {
         Self::default()
     }
@@ -36,81 +32,58 @@ impl MemoryHub {
     /// The network as `node` sees it.
     pub fn network(&self, node: NodeId) -> MemoryNetwork {
         MemoryNetwork {
-            node,
             hub: self.clone(),
+            node,
         }
     }
 
-    /// From now on `a` and `b` do not hear each other.
-    pub fn cut(&self, a: NodeId, b: NodeId) {
-        self.lock().cuts.insert(pair(a, b));
-    }
-
-    /// Cuts `node` off from all nodes that are connected now.
+    /// Lets nothing pass between `node` and all others until [`MemoryHub::heal`].
     pub fn isolate(&self, node: NodeId) {
-        let mut wiring = self.lock();
-        let others: Vec<_> = wiring.inboxes.keys().map(|&(other, _)| other).collect();
-        for other in others.into_iter().filter(|&other| other != node) {
-            wiring.cuts.insert(pair(node, other));
+        let mut links = self.lock();
+        let others: Vec<NodeId> = links.inboxes.keys().map(|(other, _)| *other).collect();
+        for other in others.into_iter().filter(|other| *other != node) {
+            links.cut.insert((node, other));
+            links.cut.insert((other, node));
         }
     }
 
-    /// From now on `a` and `b` hear each other again.
-    pub fn heal(&self, a: NodeId, b: NodeId) {
-        self.lock().cuts.remove(&pair(a, b));
+    /// Lets everything pass again.
+    pub fn heal(&self) {
+        self.lock().cut.clear();
     }
 
-    /// Undoes all cuts.
-    pub fn heal_all(&self) {
-        self.lock().cuts.clear();
+    fn lock(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().expect("no holder of this lock panics")
     }
 
-    /// The inbox of `to`, if `from` can be heard there.
-    fn inbox(&self, from: NodeId, to: NodeId, group: GroupId) -> Option<Arc<dyn Inbox>> {
-        let wiring = self.lock();
-        if wiring.cuts.contains(&pair(from, to)) {
-            return None;
-        }
-        wiring.inboxes.get(&(to, group)).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Wiring> {
-        // No change of the wiring can be seen half done.
-        self.wiring.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The inbox of `to`, if a message from `from` reaches it.
+    fn route(&self, from: NodeId, to: NodeId, group: GroupId) -> Option<Arc<dyn Inbox>> {
+        let links = self.lock();
+        let is_cut = links.cut.contains(&(from, to));
+        links.inboxes.get(&(to, group)).filter(|_| !is_cut).cloned()
     }
 }
 
-fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
-    (a.min(b), a.max(b))
-}
-
-/// One node's way to the others.
-#[derive(Clone)]
+/// A [`Network`] between the nodes of one hub.
 pub struct MemoryNetwork {
-    node: NodeId,
     hub: MemoryHub,
+    node: NodeId,
 }
 
 #[async_trait]
 impl Network for MemoryNetwork {
     fn send(&self, to: NodeId, batch: Vec<Envelope>) {
-        let mut batch = batch.into_iter().peekable();
-        // A batch is for one peer, but may be for several groups.
-        while let Some(first) = batch.next() {
-            let group = first.group;
-            let mut run = vec![first];
-            while let Some(next) = batch.next_if(|envelope| envelope.group == group) {
-                run.push(next);
-            }
-            // Delivered outside the lock, which an inbox might need itself.
-            if let Some(inbox) = self.hub.inbox(self.node, to, group) {
-                inbox.deliver(run);
-            }
+        let Some(group) = batch.first().map(|envelope| envelope.group) else {
+            return;
+        };
+        if let Some(inbox) = self.hub.route(self.node, to, group) {
+            inbox.deliver(batch);
         }
     }
 
-    /// Nodes of one process have no addresses.
-    fn set_peers(&self, _group: GroupId, _peers: Vec<(NodeId, MemberInfo)>) {}
+    fn set_peers(&self, _group: GroupId, _peers: Vec<(NodeId, MemberInfo)>) {
+        // The hub knows every node without an address.
+    }
 
     fn register(&self, group: GroupId, inbox: Arc<dyn Inbox>) {
         self.hub.lock().inboxes.insert((self.node, group), inbox);
@@ -122,13 +95,16 @@ impl Network for MemoryNetwork {
         snapshot: Snapshot,
     ) -> Result<(), NetworkError> {
         let peer = header.to.node;
-        let inbox = self.hub.inbox(self.node, peer, header.group);
-        let inbox = inbox.ok_or_else(|| NetworkError::Unreachable {
-            peer,
-            reason: "it is cut off or not running".to_owned(),
-        })?;
-        inbox
-            .deliver_snapshot(header, snapshot.meta, snapshot.reader)
-            .await
+        match self.hub.route(self.node, peer, header.group) {
+            Some(inbox) => {
+                inbox
+                    .deliver_snapshot(header, snapshot.meta, snapshot.reader)
+                    .await
+            }
+            None => Err(NetworkError::Unreachable {
+                peer,
+                reason: "the link is cut".into(),
+            }),
+        }
     }
 }

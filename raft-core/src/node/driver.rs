@@ -8,21 +8,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet, yield_now};
+use tokio::task::yield_now;
 use tokio::time::Sleep;
 
 use super::apply::ApplyJob;
 use super::clock::Clock;
 use super::error::NodeError;
+use super::held_up::HeldUp;
+use super::helpers::Helpers;
 use super::inbound::{Completion, Mailbox, NewProposal, ProposalReply, ReadReply, Turn};
 use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::pending::Pending;
 use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
-use crate::message::Message;
-use crate::protocol::{Apply, Event, Input, Output, Persist, Proposal, Raft, ReadLog};
+use crate::protocol::{Apply, Event, Input, Output, Proposal, Raft};
 use crate::time::Timestamp;
 use crate::types::LogIndex;
 
@@ -31,33 +31,11 @@ const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
     reason: "the node stopped before the outcome was known",
 };
 
-/// Where the helper tasks take their work from. Dropping it ends them, once
-/// they have done what is queued.
-pub(super) struct Helpers {
-    pub(super) persist: mpsc::UnboundedSender<Persist>,
-    pub(super) apply: mpsc::UnboundedSender<ApplyJob>,
-    pub(super) read: mpsc::UnboundedSender<ReadLog>,
-    pub(super) tasks: JoinSet<()>,
-    /// What the tasks are called.
-    pub(super) names: Vec<(tokio::task::Id, &'static str)>,
-}
-
-impl Helpers {
-    /// A helper that ends of itself has reported why; one that panicked has not.
-    fn check(&self, ended: Result<(), JoinError>) -> Result<(), NodeError> {
-        let Err(error) = ended else { return Ok(()) };
-        let name = self.names.iter().find(|(id, _)| *id == error.id());
-        Err(NodeError::panicked(
-            name.map_or("helper", |&(_, name)| name),
-            error,
-        ))
-    }
-}
-
 /// The loop and all it owns.
 pub(super) struct Driver {
     raft: Raft,
     clock: Clock,
+    held_up: HeldUp,
     mailbox: Arc<Mailbox>,
     turn: Turn,
     proposals: Pending<ProposalReply>,
@@ -84,6 +62,7 @@ pub(super) struct Parts {
 impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
+            held_up: HeldUp::new(parts.raft.config().heartbeat_interval),
             raft: parts.raft,
             clock: parts.clock,
             mailbox: parts.mailbox,
@@ -117,6 +96,7 @@ impl Driver {
             if self.turn.stop {
                 return Ok(());
             }
+            self.helpers.check_ended()?;
             self.handle_turn()?;
             let status = self.raft.status();
             self.outbound.follow(&status.membership);
@@ -132,7 +112,8 @@ impl Driver {
             yield_now().await;
             return Ok(());
         }
-        let deadline = self.clock.instant(self.raft.poll_timeout());
+        let wake_at = self.held_up.wake_at(self.raft.poll_timeout());
+        let deadline = self.clock.instant(wake_at);
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
@@ -140,7 +121,7 @@ impl Driver {
             biased;
             () = self.mailbox.woken() => Ok(()),
             () = timer => Ok(()),
-            Some(ended) = self.helpers.tasks.join_next() => self.helpers.check(ended),
+            ended = self.helpers.ended() => ended,
         }
     }
 
@@ -154,28 +135,16 @@ impl Driver {
             .messages_received
             .increment(turn.messages.len() as u64);
         for envelope in turn.messages.drain(..) {
-            // From the leader, real time: how long it may count on us begins now.
-            let at = match envelope.message {
-                Message::AppendEntries(_) | Message::Heartbeat(_) => now,
-                _ => self.before_timeout(now),
-            };
-            self.raft.handle(at, Input::Message(envelope));
+            self.raft.handle(now, Input::Message(envelope));
         }
         self.handle_proposals(now, &mut turn.proposals);
         self.handle_reads(now, &mut turn.reads);
         self.turn = turn;
-        if self.raft.poll_timeout() <= now {
+        // Last: what was in the inbox may have made the timeout pointless.
+        if self.held_up.lets_fire(self.raft.poll_timeout(), now) {
             self.raft.handle(now, Input::Tick);
         }
         Ok(())
-    }
-
-    /// `now`, but not so late that a timeout fires: after a pause of the whole
-    /// process, what waited in the inbox is heard before anybody is given up.
-    fn before_timeout(&self, now: Timestamp) -> Timestamp {
-        const STEP: Duration = Duration::from_nanos(1);
-        let timeout = self.raft.poll_timeout().since_start();
-        now.min(Timestamp::after_start(timeout.saturating_sub(STEP)))
     }
 
     fn handle_completion(
@@ -192,7 +161,7 @@ impl Driver {
             }
             Completion::Failed(error) => return Err(error),
         };
-        self.raft.handle(self.before_timeout(now), input);
+        self.raft.handle(now, input);
         Ok(())
     }
 
@@ -208,8 +177,7 @@ impl Driver {
                 command,
             })
             .collect();
-        self.raft
-            .handle(self.before_timeout(now), Input::Propose(proposals));
+        self.raft.handle(now, Input::Propose(proposals));
     }
 
     fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<ReadReply>) {
@@ -221,18 +189,16 @@ impl Driver {
             .drain(..)
             .map(|reply| self.reads.insert(reply))
             .collect();
-        self.raft
-            .handle(self.before_timeout(now), Input::Read(tickets));
+        self.raft.handle(now, Input::Read(tickets));
     }
 
-    /// Hands out everything the protocol wants done. A helper that is gone has
-    /// reported why, or will be found dead by `wait`.
+    /// Hands out everything the protocol wants done.
     fn hand_out(&mut self) {
         while let Some(output) = self.raft.poll_output() {
             match output {
-                Output::Persist(request) => drop(self.helpers.persist.send(request)),
+                Output::Persist(request) => self.helpers.persist(request),
                 Output::Send(envelope) => self.outbound.push(envelope),
-                Output::ReadLog(request) => drop(self.helpers.read.send(request)),
+                Output::ReadLog(request) => self.helpers.read(request),
                 Output::Apply(apply) => self.hand_to_apply(apply),
                 Output::ProposalFailed { ticket, error } => {
                     self.metrics.proposals_failed.increment(1);
@@ -260,7 +226,7 @@ impl Driver {
             .filter_map(|(index, ticket)| Some((index, self.proposals.take(ticket)?)))
             .collect();
         let entries = apply.entries;
-        drop(self.helpers.apply.send(ApplyJob { entries, waiting }));
+        self.helpers.apply(ApplyJob { entries, waiting });
     }
 
     fn report(&self, event: &Event) {
@@ -294,15 +260,7 @@ impl Driver {
             let _ = reply.send(Err(ReadError::Stopped));
         }
         self.publisher.stopped(failure);
-        let Helpers {
-            persist,
-            apply,
-            read,
-            mut tasks,
-            ..
-        } = self.helpers;
-        drop((persist, apply, read));
-        while tasks.join_next().await.is_some() {}
+        self.helpers.finish().await;
     }
 }
 

@@ -1,25 +1,25 @@
 //! The driver: one replica running on tokio, around your backends.
 //!
-//! [`Node::spawn`] reads the stores, builds the protocol value and starts four
-//! tasks around it. What each holds, and in which file:
+//! ```text
+//!  clients ──► inbox ──┐           ┌─► writer ───► StableStore, LogStore ─► inbox
+//!  network ──► inbox ──┼─► loop ───┼─► applier ──► StateMachine, answers ─► inbox
+//!  clock ────► timer ──┘  (Raft)   ├─► log reads ► LogStore ──────────────► inbox
+//!                                  └─► outbound ─► Network
+//! ```
 //!
-//! | task | does | file |
-//! |---|---|---|
-//! | loop | takes all that waits, steps the protocol, hands out what comes of it | `driver` |
-//! | writer | term, vote and entries, one sync for all that queued meanwhile | `persist` |
-//! | apply | the state machine; answers this node's proposals | `apply` |
-//! | reader | old entries, for slow followers and after a start | `reader` |
+//! A turn of the loop takes everything that waits, steps the protocol, and hands
+//! out what comes of it. It awaits no peer, no disk and no state machine, so the
+//! leader's sync, replication and the followers' syncs overlap, and heartbeats
+//! go out while a disk is busy. Batches come from draining, never from waiting.
 //!
-//! The loop awaits none of the others, so the leader's sync, replication and
-//! the followers' syncs overlap. Whatever comes in waits in one bounded inbox
-//! (`inbound`); what goes out is grouped by peer (`outbound`).
-//!
-//! Deliberately absent: sending and installing snapshots.
+//! Deliberately absent: any rule of Raft; sending and installing snapshots.
 
 mod apply;
 mod clock;
 mod driver;
 mod error;
+mod held_up;
+mod helpers;
 mod inbound;
 mod metrics;
 mod outbound;
@@ -33,13 +33,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
 
 pub use self::clock::random_seed;
 use self::clock::{Clock, Stopwatch, within};
-use self::driver::{Driver, Helpers, Parts};
+use self::driver::{Driver, Parts};
 pub use self::error::NodeError;
+use self::helpers::Helpers;
 use self::inbound::Mailbox;
 use self::metrics::Metrics;
 use self::outbound::Outbound;
@@ -177,7 +177,7 @@ impl Node {
         let parts = Parts {
             raft,
             clock,
-            helpers: spawn_helpers(stores, state_machine, &mailbox, &metrics),
+            helpers: Helpers::spawn(stores, state_machine, &mailbox, &metrics),
             mailbox,
             outbound,
             publisher: Publisher::new(status, durable_applied, Arc::clone(&metrics)),
@@ -197,10 +197,10 @@ impl Node {
     ///
     /// Refused, or of unknown outcome; see [`ProposeError`]. Unknown at the
     /// latest after [`Config::request_timeout`].
-    pub async fn propose(&self, command: impl Into<Bytes>) -> Result<Committed, ProposeError> {
+    pub async fn propose(&self, command: Bytes) -> Result<Committed, ProposeError> {
         let watch = Stopwatch::started();
         let (reply, outcome) = oneshot::channel();
-        self.handle.mailbox.propose(command.into(), reply)?;
+        self.handle.mailbox.propose(command, reply)?;
         let unknown = |reason| Err(ProposeError::Unknown { reason });
         match within(self.handle.config.request_timeout, outcome).await {
             Some(Ok(outcome)) => {
@@ -262,38 +262,6 @@ impl Node {
         let mut ended = self.handle.ended.clone();
         // It never changes: an error is the word that it closed.
         while ended.changed().await.is_ok() {}
-    }
-}
-
-fn spawn_helpers(
-    stores: Stores,
-    state_machine: Box<dyn StateMachine>,
-    mailbox: &Arc<Mailbox>,
-    metrics: &Arc<Metrics>,
-) -> Helpers {
-    // Unbounded, because the protocol bounds what is under way: applies to one,
-    // log reads to one per follower, persists as `persist` says.
-    let (persist, persist_requests) = mpsc::unbounded_channel();
-    let (apply, apply_jobs) = mpsc::unbounded_channel();
-    let (read, read_requests) = mpsc::unbounded_channel();
-    let mut tasks = JoinSet::new();
-    let log = Arc::clone(&stores.log);
-    let reader = reader::run(log, read_requests, Arc::clone(mailbox));
-    let (inbox, counts) = (Arc::clone(mailbox), Arc::clone(metrics));
-    let applier = apply::run(state_machine, apply_jobs, inbox, counts);
-    let (inbox, counts) = (Arc::clone(mailbox), Arc::clone(metrics));
-    let writer = persist::run(stores, persist_requests, inbox, counts);
-    let names = vec![
-        (tasks.spawn(writer).id(), "writer"),
-        (tasks.spawn(applier).id(), "apply"),
-        (tasks.spawn(reader).id(), "reader"),
-    ];
-    Helpers {
-        persist,
-        apply,
-        read,
-        tasks,
-        names,
     }
 }
 

@@ -1,8 +1,6 @@
-//! The reader task: entries that are only in the log store.
+//! Reads back entries that are only in the log store.
 
 use std::sync::Arc;
-
-use tokio::sync::mpsc;
 
 use super::error::NodeError;
 use super::inbound::{Completion, Mailbox};
@@ -10,21 +8,15 @@ use crate::entry::LogSlice;
 use crate::log_store::{LogStore, StoredEntry};
 use crate::protocol::ReadLog;
 
-/// Reads what is asked for, one request after the other, until nobody asks any more.
-pub(super) async fn run(
-    log: Arc<dyn LogStore>,
-    mut requests: mpsc::UnboundedReceiver<ReadLog>,
-    mailbox: Arc<Mailbox>,
-) {
-    while let Some(request) = requests.recv().await {
-        match read(log.as_ref(), request).await {
-            Ok(entries) => mailbox.complete(Completion::LogRead {
-                token: request.token,
-                entries,
-            }),
-            Err(error) => return mailbox.complete(Completion::Failed(error)),
-        }
-    }
+/// Carries out one read.
+pub(super) async fn run(log: Arc<dyn LogStore>, request: ReadLog, mailbox: Arc<Mailbox>) {
+    mailbox.complete(match read(log.as_ref(), request).await {
+        Ok(entries) => Completion::LogRead {
+            token: request.token,
+            entries,
+        },
+        Err(error) => Completion::Failed(error),
+    });
 }
 
 /// The run from the first index on, as far as the log holds it. It is shorter
