@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
-use raft_core::{GroupId, Incarnation, ReplicaId, StorageError};
+use raft_core::{GroupId, Incarnation, Network, ReplicaId, StorageError};
 use raft_storage_rocks::{RocksOptions, RocksStore};
 use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
 use tokio::net::TcpListener;
@@ -165,7 +165,16 @@ fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
         .map_err(|source| ServerError::Certificates(Box::new(source)))?;
     let cluster = config.cluster.name();
     let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
-    QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))
+    let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
+    // Peers may dial before the node has read who they are; it will know better later.
+    let initial = member::initial_membership(&config.initial_cluster);
+    let peers = initial.members().iter();
+    let peers = peers.filter(|&(&node, _)| node != config.node);
+    network.set_peers(
+        GROUP,
+        peers.map(|(&node, info)| (node, info.clone())).collect(),
+    );
+    Ok(network)
 }
 
 fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> {
