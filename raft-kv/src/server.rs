@@ -73,8 +73,10 @@ impl Server {
         let listener = bind(config.listen_client).await?;
         let client_address = listener.local_addr().map_err(ServerError::Serve)?;
         let network = bind_peers(&config)?;
+        // The log before the state: it knows whose the directory is, and refuses another's.
+        let log = open_log(&config)?;
         let (store, machine) = open_state(&config)?;
-        let node = spawn_node(&config, network.clone(), machine).await?;
+        let node = spawn_node(&config, &log, network.clone(), machine).await?;
         let limits = Limits {
             deadline: config.request_deadline(),
             max_request_bytes: config.max_request_bytes,
@@ -183,21 +185,25 @@ fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> 
     MvccStore::open(&path).map_err(ServerError::State)
 }
 
+fn open_log(config: &Config) -> Result<RocksStore, ServerError> {
+    let path = config.data_dir.join("raft");
+    create(&path)?;
+    let identity = raft_storage_rocks::Identity {
+        cluster: config.cluster.number(),
+        node: config.node,
+        incarnation: Incarnation::default(),
+    };
+    RocksStore::open(&path, RocksOptions::default(), identity)
+        .map_err(|source| ServerError::Log(Box::new(source)))
+}
+
 async fn spawn_node(
     config: &Config,
+    store: &RocksStore,
     network: Arc<QuicNetwork>,
     machine: MvccMachine,
 ) -> Result<Node, ServerError> {
-    let path = config.data_dir.join("raft");
-    create(&path)?;
     let replica = ReplicaId::first(config.node.get());
-    let identity = raft_storage_rocks::Identity {
-        cluster: config.cluster.number(),
-        node: replica.node,
-        incarnation: Incarnation::default(),
-    };
-    let store = RocksStore::open(&path, RocksOptions::default(), identity)
-        .map_err(|source| ServerError::Log(Box::new(source)))?;
     let mut raft = raft_core::Config::new(replica, random_seed());
     raft.group = GROUP;
     raft.heartbeat_interval = config.heartbeat_interval;
