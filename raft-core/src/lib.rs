@@ -36,8 +36,12 @@ pub mod error;
 pub mod hard_state;
 pub mod log_store;
 pub mod membership;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod message;
 pub mod network;
+#[cfg(feature = "tokio")]
+pub mod node;
 pub mod protocol;
 pub mod snapshot;
 pub mod stable_store;

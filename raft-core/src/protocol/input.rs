@@ -23,7 +23,9 @@ pub struct Proposal {
 /// Something that happened to a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Nothing but time: the moment of [`Raft::poll_timeout`](super::Raft::poll_timeout) has come.
+    /// The moment of [`Raft::poll_timeout`](super::Raft::poll_timeout) has come.
+    /// Only this input makes timeouts fire: whoever was held up hands in the
+    /// messages that queued meanwhile first, and starts no needless election.
     Tick,
     /// A message arrived.
     Message(Envelope),

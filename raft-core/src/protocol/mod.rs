@@ -185,7 +185,7 @@ impl Raft {
         let before = Before::of(self);
         self.now = self.now.max(now);
         match input {
-            Input::Tick => {}
+            Input::Tick => self.on_time(),
             Input::Message(envelope) => self.on_message(envelope),
             Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read(tickets) => self.on_read(tickets),
@@ -193,7 +193,6 @@ impl Raft {
             Input::LogRead { token, entries } => self.on_log_read(token, entries),
             Input::Applied(index) => self.on_applied(index),
         }
-        self.on_time();
         self.pump_appends();
         self.tell_commit_to_forwarders();
         self.pump_apply();

@@ -158,7 +158,8 @@ impl Replica {
 
     /// The disk finishes everything asked for up to now.
     pub(super) fn finish_writes(&mut self) -> Vec<(u64, Message)> {
-        match self.unfinished.drain(..).last() {
+        let requests = std::mem::take(&mut self.unfinished);
+        match requests.last() {
             Some(last) => self.step(Input::Persisted(last.token)),
             None => Vec::new(),
         }
