@@ -177,6 +177,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut state = peer.state.subscribe();
     let mut backoff = Backoff::new(&shared.config);
     loop {
+        let waiting = Instant::now();
         let address = match state
             .wait_for(|state| state.removed || state.current.is_none())
             .await
@@ -184,22 +185,28 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
             Ok(state) if !state.removed => state.address.clone(),
             _ => return,
         };
-        let started = Instant::now();
-        match dial(&shared, &peer, &address, backoff.attempt).await {
-            Ok(connection) => link::run(&shared, connection, Some(peer.id)).await,
+        backoff.reset_after(waiting.elapsed());
+        // Whatever changes the situation ends the dial or the pause after it.
+        let changed = |state: &PeerState| {
+            state.removed || state.current.is_some() || state.address != address
+        };
+        let dialled = tokio::select! {
+            dialled = dial(&shared, &peer, &address, backoff.attempt) => dialled,
+            _ = state.wait_for(changed) => continue,
+        };
+        match dialled {
+            Ok(connection) => {
+                let begun = Instant::now();
+                link::run(&shared, connection, Some(peer.id)).await;
+                backoff.reset_after(begun.elapsed());
+            }
             Err(reason) => {
                 tracing::debug!(peer = %peer.id, address, reason, "cannot reach peer");
             }
         }
-        if started.elapsed() > shared.config.handshake_timeout + GOOD_LIFE {
-            backoff.attempt = 0;
-        }
-        // Whatever changes the situation also ends the pause.
-        let changed = state
-            .wait_for(|state| state.removed || state.current.is_some() || state.address != address);
         tokio::select! {
             () = tokio::time::sleep(backoff.pause()) => {}
-            _ = changed => {}
+            _ = state.wait_for(changed) => {}
         }
     }
 }
@@ -288,6 +295,13 @@ impl Backoff {
         }
     }
 
+    /// Starts afresh after a connection that lived this long, if that was long.
+    fn reset_after(&mut self, life: Duration) {
+        if life > GOOD_LIFE {
+            self.attempt = 0;
+        }
+    }
+
     /// The next pause: between half and all of the current step.
     fn pause(&mut self) -> Duration {
         const STEPS: u64 = 1024;
@@ -296,5 +310,41 @@ impl Backoff {
         let step = doubled.min(self.max);
         let jitter = u32::try_from(random() % STEPS).expect("below 1024");
         step / 2 + step / 2 * jitter / u32::try_from(STEPS).expect("is 1024")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_within_their_jitter_up_to_the_longest() {
+        let mut backoff = Backoff {
+            attempt: 0,
+            min: Duration::from_millis(20),
+            max: Duration::from_secs(1),
+        };
+
+        for step in [20, 40, 80, 160, 320, 640, 1000, 1000] {
+            let (pause, step) = (backoff.pause(), Duration::from_millis(step));
+            assert!(pause >= step / 2 && pause <= step, "{pause:?} of {step:?}");
+        }
+        backoff.attempt = u32::MAX;
+        assert!(backoff.pause() <= backoff.max);
+    }
+
+    #[test]
+    fn a_long_life_ends_the_growth_of_pauses_and_a_short_one_does_not() {
+        let mut backoff = Backoff {
+            attempt: 5,
+            min: Duration::from_millis(20),
+            max: Duration::from_secs(1),
+        };
+
+        backoff.reset_after(Duration::from_millis(10));
+        assert_eq!(backoff.attempt, 5);
+        backoff.reset_after(GOOD_LIFE * 2);
+
+        assert_eq!(backoff.attempt, 0);
     }
 }

@@ -107,15 +107,23 @@ fn refusal_reason(error: &ConnectionError) -> Option<String> {
             plain_reason(&ours.reason)
         )),
         ConnectionError::ConnectionClosed(theirs) if is_handshake_failure(theirs.error_code) => {
-            let reason = String::from_utf8_lossy(&theirs.reason);
-            Some(format!("the peer refused us: {}", plain_reason(&reason)))
+            let reason = plain_reason(&printable(&theirs.reason));
+            Some(format!("the peer refused us: {reason}"))
         }
         ConnectionError::ApplicationClosed(theirs) if CloseCode::is_refusal(theirs.error_code) => {
-            let reason = String::from_utf8_lossy(&theirs.reason);
+            let reason = printable(&theirs.reason);
             Some(format!("the peer refused us: {reason}"))
         }
         _ => None,
     }
+}
+
+/// A stranger's words, fit for a log.
+fn printable(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// TLS alerts travel as this range of error codes (RFC 9001, 4.8).

@@ -11,9 +11,25 @@ use crate::link;
 use crate::peer::{count_dropped, count_handshake_failure};
 use crate::shared::Shared;
 
+/// From so many connections on, a stranger must first prove its address.
+const CROWDED: usize = 256;
+/// From so many connections on, nobody more is let in.
+const FULL: usize = 1024;
+
 /// Accepts until the endpoint closes.
 pub(crate) async fn accept(shared: Arc<Shared>) {
     while let Some(incoming) = shared.endpoint.accept().await {
+        let connections = shared.endpoint.open_connections();
+        if connections >= FULL {
+            incoming.refuse();
+            continue;
+        }
+        if connections >= CROWDED && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%error, "cannot ask for a proof of address");
+            }
+            continue;
+        }
         let task = greet(Arc::clone(&shared), incoming);
         shared.spawn(task);
     }

@@ -164,9 +164,10 @@ impl Trust {
             Err(error) => format!("certificate ({error})"),
         };
         let why = match error {
-            Error::InvalidCertificate(TlsCertificateError::UnknownIssuer) => {
-                "signed by another authority".into()
-            }
+            // Another authority of the same name shows as a wrong signature.
+            Error::InvalidCertificate(
+                TlsCertificateError::UnknownIssuer | TlsCertificateError::BadSignature,
+            ) => "signed by another authority".into(),
             // The library's texts count the seconds; ours stay the same, so
             // that a standing refusal is recognised.
             Error::InvalidCertificate(TlsCertificateError::ExpiredContext {

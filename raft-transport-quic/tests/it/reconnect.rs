@@ -92,9 +92,9 @@ async fn a_peer_is_found_by_host_name() {
     one.reaches(&two, 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_simultaneous_dials_one_connection_stays() {
-    for round in 0..10 {
+    for round in 0..5 {
         let (one, two) = pair();
 
         one.reaches(&two, 1).await;
@@ -152,6 +152,30 @@ async fn a_peer_that_vanishes_is_noticed_and_reached_again() {
 
     relay.cut.store(false, Ordering::Relaxed);
     one.reaches(&two, 2).await;
+}
+
+/// The lower node dialled the dead connection, yet the higher node's new one
+/// wins, long before the silence would be noticed.
+#[tokio::test]
+async fn a_peer_that_was_killed_and_restarted_is_connected_at_once() {
+    let authority = authority();
+    let mut patient = config(&authority, 1);
+    patient.idle_timeout = Duration::from_secs(60);
+    let one = Node::start_with(patient, RecordingInbox::default());
+    let mut also_patient = config(&authority, 2);
+    also_patient.idle_timeout = Duration::from_secs(60);
+    let killed = Node::start_with(also_patient, RecordingInbox::default());
+    let relay = Relay::start(killed.address()).await;
+    one.knows(&[(killed.id, relay.address)]);
+    killed.knows(&[(one.id, "127.0.0.1:9".parse().unwrap())]);
+    one.reaches(&killed, 1).await;
+
+    relay.cut.store(true, Ordering::Relaxed);
+    let two = Node::start(&authority, 2);
+    two.knows(&[(one.id, one.address())]);
+
+    two.reaches(&one, 2).await;
+    one.reaches(&two, 3).await;
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ async fn an_empty_snapshot_arrives() {
     assert_eq!(two.inbox.take_snapshot(), Some((meta(), Vec::new())));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_pass_a_snapshot_that_is_stuck_and_memory_stays_bounded() {
     let (one, two) = pair_with(RecordingInbox {
         pace: Some(Semaphore::new(1)),

@@ -23,9 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Remembers what was delivered.
 #[derive(Default)]
 pub(crate) struct RecordingInbox {
-    messages: Mutex<Vec<Envelope>>,
-    snapshots: Mutex<VecDeque<(SnapshotMeta, Vec<u8>)>>,
-    arrived: Notify,
+    pub(crate) messages: Mutex<Vec<Envelope>>,
+    pub(crate) snapshots: Mutex<VecDeque<(SnapshotMeta, Vec<u8>)>>,
+    pub(crate) arrived: Notify,
     /// Says no to snapshots with this text.
     pub(crate) refuse_snapshots: Option<String>,
     /// Reads a chunk only when this lets it.
