@@ -38,11 +38,11 @@ struct Faulty<B> {
 
 impl<B> Faulty<B> {
     fn set(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        *self.fault.lock().expect("no holder of this lock panics") = fault;
     }
 
     fn fault(&self) -> Fault {
-        *self.fault.lock().unwrap()
+        *self.fault.lock().expect("no holder of this lock panics")
     }
 
     async fn before_write(&self) -> Result<(), StorageError> {
@@ -172,7 +172,10 @@ async fn leader_with_faulty_state_machine() -> (Node, Faulty<MemoryStateMachine>
         inner: hosts[0].state.clone(),
         fault: Arc::default(),
     };
-    *hosts[0].state_machine.lock().unwrap() = Some(Box::new(machine.clone()));
+    *hosts[0]
+        .state_machine
+        .lock()
+        .expect("no holder of this lock panics") = Some(Box::new(machine.clone()));
     let node = hosts[0].start().await;
     leader_of(std::slice::from_ref(&node)).await;
     (node, machine)

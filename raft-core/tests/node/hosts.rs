@@ -29,7 +29,11 @@ impl Host {
     }
 
     pub(crate) async fn try_start(&self) -> Result<Node, NodeError> {
-        let other = self.state_machine.lock().unwrap().take();
+        let other = self
+            .state_machine
+            .lock()
+            .expect("no holder of this lock panics")
+            .take();
         let raft = Config::new(ReplicaId::first(self.id), random_seed());
         let config = NodeConfig::new(raft, Membership::of_ids(1..=self.size));
         let backends = Backends {
