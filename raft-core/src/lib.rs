@@ -46,6 +46,8 @@ pub mod protocol;
 pub mod snapshot;
 pub mod stable_store;
 pub mod state_machine;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod types;
 

@@ -1,0 +1,6 @@
+//! What tests the parts: the simulator for the protocol.
+//!
+//! Behind the feature `testing`, because no running node needs it. Names here
+//! may change between minor versions.
+
+pub mod sim;

@@ -1,0 +1,162 @@
+//! A replica's disk: what is durable, what is being written, what a crash leaves.
+//!
+//! The fault model. A persist request is queued and becomes durable after a
+//! delay, in order, sometimes several at once, sometimes only after a long
+//! stall. The replica learns of it when the sync returns. A crash keeps a
+//! prefix of what was queued, of any length, though nothing of it was reported;
+//! of the request after that prefix it may keep term and vote without the
+//! entries, because the two are separate stores. A cut and the entries after it
+//! are one atomic write. What is durable is never lost here, and never damaged.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::image::LogImage;
+use super::random::Random;
+use super::report::Violation;
+use crate::hard_state::HardState;
+use crate::protocol::{Persist, PersistToken};
+use crate::types::LogId;
+
+/// The disk of one node, through all its lives.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// Durable term and vote.
+    pub(crate) hard_state: HardState,
+    /// Durable log.
+    pub(crate) log: LogImage,
+    /// Every entry that ever was durable here.
+    pub(crate) ever: BTreeSet<LogId>,
+    /// Nothing completes before this moment.
+    pub(crate) stalled_until: u64,
+    queue: VecDeque<Persist>,
+}
+
+/// What a completion or a crash did to the durable term and vote, step by step.
+pub(crate) type HardStateChanges = Vec<(HardState, HardState)>;
+
+/// What a crash left of the writes under way.
+#[derive(Debug, Default)]
+pub(crate) struct Remains {
+    pub(crate) kept: usize,
+    pub(crate) lost: usize,
+    pub(crate) changes: HardStateChanges,
+}
+
+impl Disk {
+    /// Begins a write. Answers whether the disk was idle.
+    pub(crate) fn begin(&mut self, persist: Persist) -> bool {
+        self.queue.push_back(persist);
+        self.queue.len() == 1
+    }
+
+    /// Whether nothing is being written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// A sync returns: one or more of the oldest writes are durable.
+    pub(crate) fn complete(
+        &mut self,
+        random: &mut Random,
+    ) -> Result<(Option<PersistToken>, usize, HardStateChanges), Violation> {
+        let count = match (self.queue.len(), random.chance(5000)) {
+            (0 | 1, _) | (_, true) => self.queue.len(),
+            (queued, false) => 1 + random.position(queued),
+        };
+        let (mut token, mut changes) = (None, Vec::new());
+        for _ in 0..count {
+            let persist = self.queue.pop_front().expect("as many as counted");
+            token = Some(persist.token);
+            self.save_hard_state(&persist, &mut changes);
+            self.save_entries(&persist)?;
+        }
+        Ok((token, count, changes))
+    }
+
+    /// The node stops here.
+    pub(crate) fn crash(&mut self, random: &mut Random) -> Result<Remains, Violation> {
+        let mut remains = Remains::default();
+        let queue = std::mem::take(&mut self.queue);
+        let kept = random.position(queue.len() + 1);
+        for (place, persist) in queue.iter().enumerate() {
+            if place < kept {
+                self.save_hard_state(persist, &mut remains.changes);
+                self.save_entries(persist)?;
+            } else if place == kept && persist.hard_state.is_some() && random.chance(5000) {
+                self.save_hard_state(persist, &mut remains.changes);
+            }
+        }
+        (remains.kept, remains.lost) = (kept, queue.len() - kept);
+        Ok(remains)
+    }
+
+    fn save_hard_state(&mut self, persist: &Persist, changes: &mut HardStateChanges) {
+        if let Some(new) = persist.hard_state {
+            changes.push((self.hard_state, new));
+            self.hard_state = new;
+        }
+    }
+
+    fn save_entries(&mut self, persist: &Persist) -> Result<(), Violation> {
+        self.log.write(persist.truncate_from, &persist.entries)?;
+        let ids = persist.entries.entries().iter().map(|entry| entry.log_id);
+        self.ever.extend(ids);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Concern;
+    use super::*;
+    use crate::entry::{Entry, LogSlice};
+    use crate::types::Term;
+
+    fn write(token: u64) -> Persist {
+        let entry = Entry::blank(LogId::new(token, token));
+        Persist {
+            token: PersistToken(token),
+            hard_state: Some(HardState {
+                current_term: Term::new(token),
+                voted_for: None,
+            }),
+            truncate_from: None,
+            entries: LogSlice::new(vec![entry]).unwrap(),
+        }
+    }
+
+    fn disk_writing(count: u64) -> Disk {
+        let mut disk = Disk::default();
+        for token in 1..=count {
+            disk.begin(write(token));
+        }
+        disk
+    }
+
+    #[test]
+    fn a_crash_keeps_any_prefix_and_a_term_never_behind_the_log() {
+        let mut ends = BTreeSet::new();
+        for seed in 0..200 {
+            let mut disk = disk_writing(3);
+            let mut random = Random::stream(seed, Concern::Disk);
+            disk.crash(&mut random).unwrap();
+            let (term, last) = (disk.hard_state.current_term, disk.log.last());
+            assert!(term >= last.term && term.get() <= last.term.get() + 1);
+            ends.insert((term, last));
+        }
+        assert_eq!(ends.len(), 7);
+    }
+
+    #[test]
+    fn completions_are_in_order_and_reach_the_end() {
+        let mut disk = disk_writing(5);
+        let mut random = Random::stream(3, Concern::Disk);
+        let mut last = PersistToken(0);
+        while !disk.is_idle() {
+            let (token, _, _) = disk.complete(&mut random).unwrap();
+            assert!(token.unwrap() > last);
+            last = token.unwrap();
+        }
+        assert_eq!(disk.log.last(), LogId::new(5, 5));
+    }
+}

@@ -1,0 +1,99 @@
+//! One simulated node: a replica of the protocol, its disk and its state machine.
+
+use bytes::Bytes;
+
+use super::checker::Seen;
+use super::disk::Disk;
+use super::image::LogImage;
+use super::machine::Machine;
+use crate::protocol::{Proposal, Raft, Ticket};
+use crate::time::Timestamp;
+use crate::types::{NodeId, ReplicaId, RequestId};
+
+/// A node through all its lives.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) replica: ReplicaId,
+    /// The protocol, while the node runs.
+    pub(crate) raft: Option<Raft>,
+    /// Counts starts and stops; what was scheduled in another life does not happen.
+    pub(crate) life: u64,
+    pub(crate) started_at: u64,
+    pub(crate) paused_until: u64,
+    /// The earliest wake-up that is scheduled.
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) disk: Disk,
+    /// The log as the replica sees it, durable or not.
+    pub(crate) log: LogImage,
+    pub(crate) machine: Machine,
+    /// How it showed itself after its last step.
+    pub(crate) seen: Option<Seen>,
+    pub(crate) has_written: bool,
+    pub(crate) has_read: bool,
+    tickets: u64,
+}
+
+impl Node {
+    /// A node that was never started.
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            replica: ReplicaId::first(number),
+            raft: None,
+            life: 0,
+            started_at: 0,
+            paused_until: 0,
+            wake_at: None,
+            disk: Disk::default(),
+            log: LogImage::default(),
+            machine: Machine::default(),
+            seen: None,
+            has_written: false,
+            has_read: false,
+            tickets: 0,
+        }
+    }
+
+    /// Its number in the group.
+    pub(crate) const fn id(&self) -> NodeId {
+        self.replica.node
+    }
+
+    /// Whether it leads, as far as it knows.
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.is_some() && self.seen.is_some_and(|seen| seen.leads())
+    }
+
+    /// What its clock shows at the world's `now`.
+    pub(crate) fn clock(&self, now: u64) -> Timestamp {
+        let since_start = std::time::Duration::from_micros(now - self.started_at);
+        Timestamp::after_start(since_start)
+    }
+
+    /// The moment in the world at which its clock shows `time`.
+    pub(crate) fn moment(&self, time: Timestamp) -> u64 {
+        let micros = time.since_start().as_nanos().div_ceil(1000);
+        self.started_at + u64::try_from(micros).unwrap_or(u64::MAX / 2)
+    }
+
+    /// Names requests of the running start.
+    pub(crate) fn request(&self, ticket: Ticket) -> RequestId {
+        RequestId {
+            boot: self.raft.as_ref().map_or(0, Raft::boot),
+            sequence: ticket.0,
+        }
+    }
+
+    /// A ticket above all before it.
+    pub(crate) fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// A proposal with a ticket of its own.
+    pub(crate) fn proposal(&mut self, command: Bytes) -> Proposal {
+        Proposal {
+            ticket: self.next_ticket(),
+            command,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Looks at a replica after each step and asks the checkers.
+
+use super::checker::{Check, Seen, append_only, durable_quorum, leader_completeness, watermarks};
+use super::world::World;
+
+impl World {
+    /// Checks how the node shows itself after a step.
+    pub(crate) fn observe(&mut self, place: usize) -> Check {
+        let node = &mut self.nodes[place];
+        let Some(raft) = &node.raft else {
+            return Ok(());
+        };
+        let after = Seen::of(&raft.status(), node.log.digest());
+        let before = node.seen.replace(after);
+        self.trace.note(&[
+            after.term().get(),
+            after.commit_index.get(),
+            after.log_digest,
+            after.role as u64,
+        ]);
+        if before == Some(after) {
+            return Ok(());
+        }
+        let node = &self.nodes[place];
+        watermarks::step(before.as_ref(), &after, &node.disk.log, &node.log)?;
+        if let Some(before) = &before {
+            append_only::step(before, &after, &node.log)?;
+        }
+        if before.is_none_or(|before| before.commit_index < after.commit_index) {
+            self.check_commit(place, after)?;
+        }
+        if after.leads()
+            && before.is_none_or(|before| !before.leads() || before.term() != after.term())
+        {
+            self.check_new_leader(place, after)?;
+        }
+        Ok(())
+    }
+
+    fn check_commit(&mut self, place: usize, after: Seen) -> Check {
+        let (id, commit) = (after.replica.node, after.commit_index);
+        let log = &self.nodes[place].log;
+        let new = self.checkers.committed.reported(id, commit, log)?;
+        let is_news = !new.is_empty();
+        self.report.committed += new.len() as u64;
+        for entry in new {
+            self.checkers.proposals.committed(entry)?;
+        }
+        if is_news || after.leads() {
+            let disks = self.nodes.iter().map(|node| &node.disk.log);
+            durable_quorum::commits(id, commit, log.digest_at(commit), disks)?;
+        }
+        if after.leads() && after.durable_index < commit {
+            self.report.mark("a leader committed before its own disk");
+        }
+        if is_news {
+            self.check_later_leaders()?;
+        }
+        Ok(())
+    }
+
+    /// A deposed leader may learn late that its entry is committed; who leads a
+    /// later term must hold it nevertheless.
+    fn check_later_leaders(&self) -> Check {
+        for node in self.nodes.iter().filter(|node| node.leads()) {
+            if let Some(seen) = node.seen {
+                let committed = &self.checkers.committed;
+                leader_completeness::leads(node.id(), seen.term(), &node.log, committed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_new_leader(&mut self, place: usize, after: Seen) -> Check {
+        let id = after.replica.node;
+        self.checkers.elections.leads(after.term(), id)?;
+        let (log, committed) = (&self.nodes[place].log, &self.checkers.committed);
+        leader_completeness::leads(id, after.term(), log, committed)
+    }
+}

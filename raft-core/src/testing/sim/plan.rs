@@ -1,0 +1,142 @@
+//! What a run is made of: sizes, phases, and the faults that its seed draws.
+//!
+//! Swarm testing: a run with every fault at once never gets far enough to meet
+//! the interesting ones, so each seed draws a subset first and rates after. One
+//! seed in ten has no faults at all and must be calm.
+
+use std::time::Duration;
+
+use super::random::Random;
+use crate::config::Config;
+use crate::types::ReplicaId;
+
+/// What a run goes through. The default is what `cargo xtask sim` runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many replicas; drawn from the seed if not given.
+    pub replicas: Option<usize>,
+    /// Time without faults at the start.
+    pub warm_up: Duration,
+    /// Time with faults.
+    pub fault_time: Duration,
+    /// After healing, how long a group may take to be whole again.
+    pub liveness_bound: Duration,
+    /// No faults, whatever the seed.
+    pub calm: bool,
+    /// Keep one line per step.
+    pub trace: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            replicas: None,
+            warm_up: Duration::from_millis(800),
+            fault_time: Duration::from_secs(8),
+            liveness_bound: Duration::from_secs(10),
+            calm: false,
+            trace: false,
+        }
+    }
+}
+
+/// Rates count in ten thousand, times in microseconds; zero means never.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) loss: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) replay: u64,
+    pub(crate) slow: u64,
+    pub(crate) slowest: u64,
+    pub(crate) reorder: bool,
+    pub(crate) crash_after_send: u64,
+    pub(crate) crash_before_persist: u64,
+    pub(crate) crash_after_persist: u64,
+    pub(crate) crash_after_apply: u64,
+    pub(crate) partition_every: u64,
+    pub(crate) crash_every: u64,
+    pub(crate) power_cut_every: u64,
+    pub(crate) pause_every: u64,
+    pub(crate) stall_every: u64,
+}
+
+impl Faults {
+    /// Draws which faults there are, then how many.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        if random.chance(1000) {
+            return Self::default();
+        }
+        let mut faults = Self::default();
+        let share = random.between(1500, 7500);
+        let mut rate = |low, high| match random.chance(share) {
+            true => random.between(low, high),
+            false => 0,
+        };
+        faults.loss = rate(10, 1500);
+        faults.duplicate = rate(10, 1000);
+        faults.replay = rate(10, 500);
+        faults.slow = rate(10, 1000);
+        faults.slowest = 800_000;
+        faults.reorder = rate(1, 1) == 1;
+        faults.crash_after_send = rate(2, 40);
+        faults.crash_before_persist = rate(5, 150);
+        faults.crash_after_persist = rate(5, 150);
+        faults.crash_after_apply = rate(5, 150);
+        faults.partition_every = rate(100_000, 1_500_000);
+        faults.crash_every = rate(150_000, 2_000_000);
+        faults.power_cut_every = rate(800_000, 4_000_000);
+        faults.pause_every = rate(200_000, 2_000_000);
+        faults.stall_every = rate(200_000, 2_000_000);
+        faults
+    }
+}
+
+/// How many replicas: mostly three and five.
+pub(crate) fn draw_replicas(random: &mut Random) -> usize {
+    [3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7][random.position(11)]
+}
+
+/// The settings that all replicas of a run share. Small limits in half of the
+/// runs, because a limit that is never reached is never tested.
+pub(crate) fn draw_config(random: &mut Random) -> Config {
+    let mut config = Config::new(ReplicaId::first(1), 0);
+    config.request_timeout = Duration::from_millis(random.between(500, 3000));
+    let mut limit = |usual: usize, low: usize, high: usize| match random.chance(5000) {
+        true => low + random.position(high - low + 1),
+        false => usual,
+    };
+    config.max_append_entries = limit(config.max_append_entries, 1, 8);
+    config.max_append_bytes = limit(config.max_append_bytes, 1, 400);
+    config.max_inflight_appends = limit(config.max_inflight_appends, 1, 4);
+    config.max_inflight_bytes = limit(config.max_inflight_bytes, 1, 2000);
+    config.max_uncommitted_bytes = limit(config.max_uncommitted_bytes, 200, 4000);
+    config.max_pending_proposals = limit(config.max_pending_proposals, 2, 20);
+    config.max_pending_reads = limit(config.max_pending_reads, 1, 10);
+    config.max_apply_bytes = limit(config.max_apply_bytes, 1, 1000);
+    config.cache_bytes = limit(config.cache_bytes, 0, 1000);
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::Concern;
+    use super::*;
+
+    #[test]
+    fn every_configuration_drawn_can_work() {
+        for seed in 0..200 {
+            let mut random = Random::stream(seed, Concern::Plan);
+            draw_config(&mut random).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn some_seeds_have_no_faults_and_each_fault_occurs() {
+        let draw = |seed| Faults::draw(&mut Random::stream(seed, Concern::Plan));
+        let all: Vec<_> = (0..500).map(draw).collect();
+        let calm = all.iter().filter(|f| f.slowest == 0).count();
+        assert!((20..100).contains(&calm), "{calm} of 500 seeds are calm");
+        assert!(all.iter().any(|f| f.loss > 0) && all.iter().any(|f| f.loss == 0));
+        assert!(all.iter().any(|f| f.power_cut_every > 0));
+    }
+}

@@ -1,0 +1,125 @@
+//! What a run found and what it went through.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// A property that does not hold, and how that shows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// The property, as the checkers name it.
+    pub property: &'static str,
+    /// What was seen, in one line.
+    pub reason: String,
+}
+
+impl Violation {
+    pub(crate) fn new(property: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            property,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.reason)
+    }
+}
+
+/// Situations that a long run must meet. A quiet simulator and a blind one look
+/// alike; these counts tell them apart.
+pub const MARKS: &[&str] = &[
+    "a log was truncated",
+    "a leader committed before its own disk",
+    "a forwarded proposal was acknowledged",
+    "a read was served on a follower",
+    "a proposal was superseded",
+    "a proposal ended unknown",
+    "a proposal was refused for overload",
+    "a read was refused or not confirmed",
+    "two candidates stood in one term",
+    "an election was lost",
+    "a leader was deposed by a higher term",
+    "a leader lost its quorum",
+    "a pre-candidate went back to follow",
+    "entries were read back from disk",
+    "a crash lost a write",
+    "a crash kept a write that was not reported",
+    "a restart applied again",
+    "an old message was replayed",
+    "a leader crashed",
+    "all replicas were down at once",
+    "an append was rejected",
+    "several writes became durable at once",
+];
+
+/// What one run, or many together, went through.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Runs counted together.
+    pub runs: u64,
+    /// Digest of every event of the run; of all runs by exclusive or, so that their order does not matter.
+    pub trace_hash: u64,
+    /// Events handled.
+    pub steps: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Elections won.
+    pub leaders: u64,
+    /// Entries committed.
+    pub committed: u64,
+    /// Writes acknowledged.
+    pub acknowledged: u64,
+    /// Reads served.
+    pub reads: u64,
+    /// The longest time from healing to a whole group.
+    pub slowest_recovery: Duration,
+    /// How often each of [`MARKS`] was met.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// The first property violated, if any.
+    pub violation: Option<Violation>,
+    /// One line per step, if the plan asks for it.
+    pub trace: Vec<String>,
+}
+
+impl Report {
+    /// Counts a situation.
+    pub(crate) fn mark(&mut self, name: &'static str) {
+        debug_assert!(MARKS.contains(&name), "{name:?} is not among the marks");
+        *self.marks.entry(name).or_default() += 1;
+    }
+
+    /// Counts a fault.
+    pub(crate) fn fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// Adds another run's counts to these.
+    pub fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.trace_hash ^= other.trace_hash;
+        self.steps += other.steps;
+        self.simulated += other.simulated;
+        self.leaders += other.leaders;
+        self.committed += other.committed;
+        self.acknowledged += other.acknowledged;
+        self.reads += other.reads;
+        self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
+        for (&kind, count) in &other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        for (&name, count) in &other.marks {
+            *self.marks.entry(name).or_default() += count;
+        }
+    }
+
+    /// The situations that were never met.
+    pub fn marks_missed(&self) -> Vec<&'static str> {
+        let missed = |name: &&&str| !self.marks.contains_key(**name);
+        MARKS.iter().filter(missed).copied().collect()
+    }
+}

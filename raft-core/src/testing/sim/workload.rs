@@ -1,0 +1,67 @@
+//! Clients: unique commands and reads on random nodes, at a random pace.
+
+use bytes::Bytes;
+
+use super::random::Random;
+
+/// What the clients of a run do.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    random: Random,
+    /// Mean time between two requests of one client.
+    pace: u64,
+    clients: usize,
+    next_value: u64,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Propose these commands.
+    Write(Vec<Bytes>),
+    /// Read this many times.
+    Read(usize),
+}
+
+impl Workload {
+    /// Draws how many clients there are and how busy.
+    pub(crate) fn new(mut random: Random) -> Self {
+        Self {
+            pace: random.between(10_000, 120_000),
+            clients: 1 + random.position(4),
+            random,
+            next_value: 0,
+        }
+    }
+
+    /// How many clients there are.
+    pub(crate) const fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// How long a client waits before its next request.
+    pub(crate) fn pause(&mut self) -> u64 {
+        self.random.around(self.pace)
+    }
+
+    /// Where a client goes next, and what for.
+    pub(crate) fn next(&mut self, nodes: usize) -> (usize, Request) {
+        let node = self.random.position(nodes);
+        let request = match self.random.chance(3000) {
+            true => Request::Read(1 + self.random.position(3)),
+            false => {
+                let count = 1 + self.random.position(3);
+                Request::Write((0..count).map(|_| self.command()).collect())
+            }
+        };
+        (node, request)
+    }
+
+    /// A command like no other of the run.
+    pub(crate) fn command(&mut self) -> Bytes {
+        self.next_value += 1;
+        let mut command = self.next_value.to_le_bytes().to_vec();
+        command.resize(8 + self.random.position(60), 0);
+        command.into()
+    }
+}

@@ -1,0 +1,378 @@
+//! The world of one run: virtual time, an ordered queue of events, the nodes.
+//!
+//! Nothing here draws from anywhere but the seed, and nothing depends on the
+//! order of a hash map, so a seed always goes the same way.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use super::checker::{Check, Checkers, liveness};
+use super::network::Network;
+use super::node::Node;
+use super::plan::{Faults, Plan, draw_config, draw_replicas};
+use super::random::{Concern, Random};
+use super::report::{Report, Violation};
+use super::trace::Trace;
+use super::workload::Workload;
+use crate::config::Config;
+use crate::entry::Payload;
+use crate::membership::Membership;
+use crate::message::Envelope;
+use crate::protocol::{Input, ReadLog};
+use crate::types::{NodeId, Term};
+
+/// Something that will happen. `life` is the life of the node it was meant for.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Deliver(Envelope),
+    Wake {
+        node: usize,
+        life: u64,
+    },
+    DiskDone {
+        node: usize,
+        life: u64,
+    },
+    LogRead {
+        node: usize,
+        life: u64,
+        request: ReadLog,
+    },
+    ApplyDone {
+        node: usize,
+        life: u64,
+    },
+    Client(usize),
+    Restart {
+        node: usize,
+        life: u64,
+    },
+    Fault(FaultKind),
+    HealLink {
+        from: usize,
+        to: usize,
+    },
+}
+
+/// Faults that come now and then, rather than with a message or a write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FaultKind {
+    Partition,
+    Crash,
+    PowerCut,
+    Pause,
+    Stall,
+}
+
+#[derive(Debug)]
+struct Scheduled {
+    at: u64,
+    sequence: u64,
+    event: Event,
+}
+
+/// What runs are in when.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    WarmUp,
+    Faults,
+    Healed,
+}
+
+/// Everything a run consists of.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    /// The faults of the phase; none outside [`Phase::Faults`].
+    pub(crate) faults: Faults,
+    drawn_faults: Faults,
+    pub(crate) phase: Phase,
+    pub(crate) config: Config,
+    pub(crate) membership: Membership,
+    pub(crate) now: u64,
+    sequence: u64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) workload: Workload,
+    pub(crate) clients_stop_at: u64,
+    pub(crate) checkers: Checkers,
+    pub(crate) candidates: BTreeMap<Term, NodeId>,
+    pub(crate) trace: Trace,
+    pub(crate) report: Report,
+    pub(crate) disk_pace: u64,
+    pub(crate) disk_random: Random,
+    pub(crate) machine_random: Random,
+    pub(crate) fault_random: Random,
+    pub(crate) start_random: Random,
+}
+
+impl World {
+    /// The world of `seed`, nothing started yet.
+    pub(crate) fn new(seed: u64, plan: Plan) -> Self {
+        let mut random = Random::stream(seed, Concern::Plan);
+        let drawn_size = draw_replicas(&mut random);
+        let size = plan.replicas.unwrap_or(drawn_size).clamp(1, 7);
+        let config = draw_config(&mut random);
+        let mut drawn_faults = Faults::draw(&mut random);
+        if plan.calm {
+            drawn_faults = Faults::default();
+        }
+        // A slow disk in one run of four: writes pile up, and crashes find them.
+        let slowest = if random.chance(2500) { 30_000 } else { 3000 };
+        let disk_pace = random.between(50, slowest);
+        let numbers = 1..=size as u64;
+        Self {
+            trace: Trace::new(plan.trace),
+            plan,
+            faults: Faults::default(),
+            drawn_faults,
+            phase: Phase::WarmUp,
+            config,
+            membership: Membership::of_ids(numbers.clone()),
+            now: 0,
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            nodes: numbers.map(Node::new).collect(),
+            network: Network::new(Random::stream(seed, Concern::Network), size),
+            workload: Workload::new(Random::stream(seed, Concern::Clients)),
+            clients_stop_at: u64::MAX,
+            checkers: Checkers::default(),
+            candidates: BTreeMap::new(),
+            report: Report {
+                runs: 1,
+                ..Report::default()
+            },
+            disk_pace,
+            disk_random: Random::stream(seed, Concern::Disk),
+            machine_random: Random::stream(seed, Concern::Machine),
+            fault_random: Random::stream(seed, Concern::Faults),
+            start_random: Random::stream(seed, Concern::Starts),
+        }
+    }
+
+    /// Goes through all phases.
+    pub(crate) fn run(&mut self) -> Check {
+        for node in 0..self.nodes.len() {
+            self.start(node)?;
+        }
+        for client in 0..self.workload.clients() {
+            let pause = self.workload.pause();
+            self.schedule(pause, Event::Client(client));
+        }
+        self.run_until(micros(self.plan.warm_up))?;
+        self.phase = Phase::Faults;
+        self.faults = self.drawn_faults.clone();
+        self.begin_faults();
+        self.run_until(self.now + micros(self.plan.fault_time))?;
+        self.phase = Phase::Healed;
+        self.faults = Faults::default();
+        self.heal()?;
+        self.clients_stop_at = self.now + 500_000;
+        self.recover()?;
+        self.audit()
+    }
+
+    /// Schedules `event` after `delay`.
+    pub(crate) fn schedule(&mut self, delay: u64, event: Event) {
+        self.schedule_at(self.now + delay, event);
+    }
+
+    /// Schedules `event` at the moment `at`; what is scheduled for one moment
+    /// happens in the order of scheduling.
+    pub(crate) fn schedule_at(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.queue.push(Reverse(Scheduled {
+            at,
+            sequence,
+            event,
+        }));
+    }
+
+    fn run_until(&mut self, end: u64) -> Check {
+        while self.queue.peek().is_some_and(|next| next.0.at <= end) {
+            let Reverse(next) = self.queue.pop().expect("just seen");
+            self.now = next.at;
+            self.dispatch(next.event)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn dispatch(&mut self, event: Event) -> Check {
+        let Some(event) = self.postpone_if_paused(event) else {
+            return Ok(());
+        };
+        self.report.steps += 1;
+        self.trace.note(&[self.now]);
+        match event {
+            Event::Deliver(envelope) => self.deliver(envelope),
+            Event::Wake { node, life } if self.nodes[node].life == life => self.wake(node),
+            Event::DiskDone { node, life } if self.nodes[node].life == life => self.disk_done(node),
+            Event::LogRead {
+                node,
+                life,
+                request,
+            } if self.nodes[node].life == life => self.log_read(node, request),
+            Event::ApplyDone { node, life } if self.nodes[node].life == life => {
+                self.apply_done(node)
+            }
+            Event::Restart { node, life } if self.nodes[node].life == life => self.start(node),
+            Event::Client(client) => self.client(client),
+            Event::Fault(kind) => self.fault(kind),
+            Event::HealLink { from, to } => {
+                self.network.set_cut(from, to, false);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A paused process takes in nothing until it goes on.
+    fn postpone_if_paused(&mut self, event: Event) -> Option<Event> {
+        let node = match &event {
+            Event::Deliver(envelope) => self.place(envelope.to.node),
+            Event::Wake { node, .. }
+            | Event::DiskDone { node, .. }
+            | Event::LogRead { node, .. }
+            | Event::ApplyDone { node, .. } => *node,
+            _ => return Some(event),
+        };
+        let until = self.nodes[node].paused_until;
+        if until <= self.now {
+            return Some(event);
+        }
+        self.schedule_at(until, event);
+        None
+    }
+
+    /// Where `id` stands among the nodes.
+    pub(crate) fn place(&self, id: NodeId) -> usize {
+        usize::try_from(id.get() - 1).expect("a run has a handful of nodes")
+    }
+
+    fn deliver(&mut self, envelope: Envelope) -> Check {
+        let node = self.place(envelope.to.node);
+        self.trace.note(&[1, super::trace::digest(&envelope)]);
+        self.trace.line(self.now, || {
+            let (from, to) = (envelope.from, envelope.to);
+            format!("{to} <- {from} {} {:?}", envelope.term, envelope.message)
+        });
+        self.handle(node, Input::Message(envelope))
+    }
+
+    /// A deadline of the node may have come.
+    fn wake(&mut self, node: usize) -> Check {
+        self.nodes[node].wake_at = None;
+        self.trace.note(&[2, node as u64]);
+        self.handle(node, Input::Tick)
+    }
+
+    /// Runs on until the group is whole, or four times the bound has passed.
+    fn recover(&mut self) -> Check {
+        let healed = self.now;
+        let bound = micros(self.plan.liveness_bound);
+        loop {
+            let missing = self.missing();
+            let spent = self.now - healed;
+            match missing {
+                None if spent <= bound => {
+                    self.report.slowest_recovery = Duration::from_micros(spent);
+                    return Ok(());
+                }
+                None => return Err(liveness_violation("slow", spent, "nothing any more")),
+                Some(missing) if spent > 4 * bound => {
+                    return Err(liveness_violation("stuck", spent, &missing));
+                }
+                Some(_) => {}
+            }
+            self.probe()?;
+            self.run_until(self.now + 50_000)?;
+        }
+    }
+
+    fn missing(&self) -> Option<String> {
+        if self.now < self.clients_stop_at {
+            return Some("clients are still at work".into());
+        }
+        let group: Vec<_> = self.nodes.iter().map(standing).collect();
+        liveness::missing(&group)
+    }
+
+    /// The last look: every log, every acknowledgement, every outcome.
+    fn audit(&mut self) -> Check {
+        self.report.simulated = Duration::from_micros(self.now);
+        for node in &self.nodes {
+            let committed = &self.checkers.committed;
+            committed.held_by(node.id(), &node.log)?;
+            committed.held_by(node.id(), &node.disk.log)?;
+            if let Some(raft) = &node.raft {
+                self.checkers.proposals.all_ended(node.id(), raft.boot())?;
+            }
+        }
+        self.checkers.reads.all_ended()?;
+        for (request, index) in self.checkers.proposals.acknowledgements() {
+            for node in &self.nodes {
+                let entry = node.disk.log.entry(index);
+                let holds = entry.is_some_and(|entry| match &entry.payload {
+                    Payload::Command { request: held, .. } => *held == request,
+                    _ => false,
+                });
+                if !holds {
+                    let reason = format!("{} lacks acknowledged {request:?} at {index}", node.id());
+                    return Err(Violation::new("P15 no lost ack", reason));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn liveness_violation(how: &str, spent: u64, missing: &str) -> Violation {
+    let reason = format!(
+        "{how} {} ms after healing; missing: {missing}",
+        spent / 1000
+    );
+    Violation::new("liveness", reason)
+}
+
+fn standing(node: &Node) -> liveness::Standing {
+    let pending = node.raft.as_ref().map_or(0, |raft| {
+        let status = raft.status();
+        status.pending_proposals + status.pending_reads
+    });
+    liveness::Standing {
+        node: node.id(),
+        seen: node.raft.as_ref().and(node.seen),
+        has_written: node.has_written,
+        has_read: node.has_read,
+        pending,
+    }
+}
+
+/// A duration as the world counts time.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.sequence) == (other.at, other.sequence)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
