@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
-use raft_core::node::{Backends, Node, NodeConfig, NodeError};
-use raft_core::{GroupId, Incarnation, ReplicaId, StorageError};
+use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
+use raft_core::{GroupId, Incarnation, Network, ReplicaId, StorageError};
 use raft_storage_rocks::{RocksOptions, RocksStore};
 use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
 use tokio::net::TcpListener;
@@ -74,8 +73,10 @@ impl Server {
         let listener = bind(config.listen_client).await?;
         let client_address = listener.local_addr().map_err(ServerError::Serve)?;
         let network = bind_peers(&config)?;
+        // The log before the state: it knows whose the directory is, and refuses another's.
+        let log = open_log(&config)?;
         let (store, machine) = open_state(&config)?;
-        let node = spawn_node(&config, network.clone(), machine).await?;
+        let node = spawn_node(&config, &log, network.clone(), machine).await?;
         let limits = Limits {
             deadline: config.request_deadline(),
             max_request_bytes: config.max_request_bytes,
@@ -119,7 +120,7 @@ impl Server {
     pub async fn failure(&mut self) -> ServerError {
         let mut status = self.node.watch();
         let failed = async {
-            match status.wait_for(|status| status.failure.is_some()).await {
+            match status.wait_for(|status| !status.is_running).await {
                 Ok(status) => status.failure.clone(),
                 Err(_) => None,
             }
@@ -166,7 +167,16 @@ fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
         .map_err(|source| ServerError::Certificates(Box::new(source)))?;
     let cluster = config.cluster.name();
     let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
-    QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))
+    let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
+    // Peers may dial before the node has read who they are; it will know better later.
+    let initial = member::initial_membership(&config.initial_cluster);
+    let peers = initial.members().iter();
+    let peers = peers.filter(|&(&node, _)| node != config.node);
+    network.set_peers(
+        GROUP,
+        peers.map(|(&node, info)| (node, info.clone())).collect(),
+    );
+    Ok(network)
 }
 
 fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> {
@@ -175,22 +185,26 @@ fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> 
     MvccStore::open(&path).map_err(ServerError::State)
 }
 
+fn open_log(config: &Config) -> Result<RocksStore, ServerError> {
+    let path = config.data_dir.join("raft");
+    create(&path)?;
+    let identity = raft_storage_rocks::Identity {
+        cluster: config.cluster.number(),
+        node: config.node,
+        incarnation: Incarnation::default(),
+    };
+    RocksStore::open(&path, RocksOptions::default(), identity)
+        .map_err(|source| ServerError::Log(Box::new(source)))
+}
+
 async fn spawn_node(
     config: &Config,
+    store: &RocksStore,
     network: Arc<QuicNetwork>,
     machine: MvccMachine,
 ) -> Result<Node, ServerError> {
-    let path = config.data_dir.join("raft");
-    create(&path)?;
     let replica = ReplicaId::first(config.node.get());
-    let identity = raft_storage_rocks::Identity {
-        cluster: config.cluster.number(),
-        node: replica.node,
-        incarnation: Incarnation::default(),
-    };
-    let store = RocksStore::open(&path, RocksOptions::default(), identity)
-        .map_err(|source| ServerError::Log(Box::new(source)))?;
-    let mut raft = raft_core::Config::new(replica, draw_seed());
+    let mut raft = raft_core::Config::new(replica, random_seed());
     raft.group = GROUP;
     raft.heartbeat_interval = config.heartbeat_interval;
     raft.election_timeout_min = config.election_timeout_min;
@@ -229,11 +243,6 @@ fn create(path: &Path) -> Result<(), ServerError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// A number that differs between starts: the standard library's random hash keys.
-fn draw_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// An error with what caused it, in one line.

@@ -178,7 +178,7 @@ impl Backend {
         range: Range,
         freshness: Freshness,
         deadline: Deadline,
-    ) -> Result<(i64, RangeResult), ApiError> {
+    ) -> Result<(RangeResult, i64), ApiError> {
         if freshness == Freshness::Linearizable {
             self.linearize(deadline).await?;
         }
@@ -196,16 +196,11 @@ impl Backend {
         txn: Txn,
         freshness: Freshness,
         deadline: Deadline,
-    ) -> Result<(i64, TxnResult), ApiError> {
+    ) -> Result<(TxnResult, i64), ApiError> {
         if freshness == Freshness::Linearizable {
             self.linearize(deadline).await?;
         }
         self.blocking(move |store| store.txn_read_only(&txn)).await
-    }
-
-    /// Refuses a transaction that the store would refuse whatever it holds.
-    pub(super) fn check_txn(&self, txn: &Txn) -> Result<(), ApiError> {
-        crate::mvcc::check(txn, self.limits.max_txn_ops).map_err(ApiError::from)
     }
 
     async fn blocking<T, E>(

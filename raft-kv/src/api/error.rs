@@ -3,7 +3,7 @@
 //! The texts are etcd's, because its clients compare them: some decide by the
 //! text whether to try again.
 
-use raft_core::{ProposeError, ReadError};
+use raft_core::{ProposeError, ReadError, StorageError};
 use tonic::{Code, Status};
 
 use crate::model::KvError;
@@ -125,8 +125,14 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Refused(error) => Self::Kv(error),
-            QueryError::Storage(error) => Self::Storage(crate::server::with_causes(&error)),
+            QueryError::Storage(error) => error.into(),
         }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(crate::server::with_causes(&error))
     }
 }
 

@@ -32,7 +32,7 @@ impl kv_server::Kv for Kv {
         let request = request.into_inner();
         let freshness = Freshness::of(request.serializable);
         let range = convert::range(request)?;
-        let (revision, result) = self.backend.range(range, freshness, deadline).await?;
+        let (result, revision) = self.backend.range(range, freshness, deadline).await?;
         let header = self.backend.header(revision);
         Ok(Response::new(convert::range_response(Some(header), result)))
     }
@@ -76,16 +76,20 @@ impl kv_server::Kv for Kv {
         let deadline = self.backend.admit(request.metadata())?;
         let request = request.into_inner();
         let freshness = Freshness::of(convert::is_serializable(&request));
-        let txn = convert::txn(request)?;
-        self.backend.check_txn(&txn)?;
-        let (revision, result) = if mvcc::is_read_only(&txn) {
-            self.backend.read_txn(txn, freshness, deadline).await?
-        } else {
-            let outcome = self.backend.write(Command::Txn(txn), deadline).await?;
-            let CommandResult::Txn(result) = outcome.result else {
-                return Err(unexpected("a transaction").into());
-            };
-            (outcome.revision, result)
+        let command = Command::Txn(convert::txn(request)?);
+        // What the store would refuse whatever it holds costs no log entry.
+        mvcc::check(&command, self.backend.limits().max_txn_ops).map_err(ApiError::from)?;
+        let (result, revision) = match command {
+            Command::Txn(txn) if mvcc::is_read_only(&txn) => {
+                self.backend.read_txn(txn, freshness, deadline).await?
+            }
+            writing => {
+                let outcome = self.backend.write(writing, deadline).await?;
+                let CommandResult::Txn(result) = outcome.result else {
+                    return Err(unexpected("a transaction").into());
+                };
+                (result, outcome.revision)
+            }
         };
         let header = self.backend.header(revision);
         Ok(Response::new(convert::txn_response(Some(header), result)))

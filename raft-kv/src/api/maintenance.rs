@@ -31,7 +31,8 @@ impl maintenance_server::Maintenance for Maintenance {
     ) -> Result<Response<pb::StatusResponse>, Status> {
         let store = self.backend.store();
         let header = self.backend.header(store.revision());
-        let size = store.size_on_disk();
+        let size = store.size_on_disk().map_err(ApiError::from)?;
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = self.backend.status();
         let raft = status.raft;
         let mut errors = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use raft_kv::config::{Config, Settings};
 use raft_kv::server::Server;
@@ -10,15 +11,35 @@ use raft_transport_quic::DevAuthority;
 
 use crate::support::{CLUSTER, certificates, cluster_settings};
 
+/// How long a server may take to find out that it cannot run.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn server(directory: &Path, file: &str) -> Output {
     let path = directory.join("node.toml");
     std::fs::write(&path, file).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_raft-kv"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raft-kv"));
+    command
         .args(["server", "--config"])
         .arg(path)
-        .env("RAFT_KV_LOG_LEVEL", "error")
-        .output()
-        .unwrap()
+        .env("RAFT_KV_LOG_LEVEL", "error");
+    run(command)
+}
+
+/// Runs to the end; a server that does not end is killed, and that shows in its status.
+fn run(mut command: Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// A file that is right, made from settings that are.
@@ -116,15 +137,14 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     )
     .unwrap();
     let says = |variable: &str, flags: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_raft-kv"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_raft-kv"));
+        command
             .args(["server", "--config"])
             .arg(&path)
             .args(flags)
             .env("RAFT_KV_LISTEN_CLIENT", variable)
-            .env("RAFT_KV_LISTEN_PEER", "127.0.0.1:1")
-            .output()
-            .unwrap();
-        refusal(&output)
+            .env("RAFT_KV_LISTEN_PEER", "127.0.0.1:1");
+        refusal(&run(command))
     };
 
     let environment = says("0.0.0.0:7", &[]);
