@@ -193,7 +193,7 @@ fn open_log(config: &Config) -> Result<RocksStore, ServerError> {
         node: config.node,
         incarnation: Incarnation::default(),
     };
-    RocksStore::open(&path, RocksOptions::default(), identity)
+    RocksStore::open(&path, &RocksOptions::default(), identity)
         .map_err(|source| ServerError::Log(Box::new(source)))
 }
 
@@ -211,7 +211,7 @@ async fn spawn_node(
     raft.election_timeout_max = config.election_timeout_max;
     let membership = member::initial_membership(&config.initial_cluster);
     let backends = Backends {
-        log: Arc::new(store.log_store(GROUP)),
+        log: Arc::new(store.log_store(GROUP).map_err(|source| ServerError::Log(Box::new(source)))?),
         stable: Arc::new(store.stable_store(GROUP)),
         network,
         state_machine: Box::new(machine),
