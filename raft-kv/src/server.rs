@@ -210,8 +210,11 @@ async fn spawn_node(
     raft.election_timeout_min = config.election_timeout_min;
     raft.election_timeout_max = config.election_timeout_max;
     let membership = member::initial_membership(&config.initial_cluster);
+    let log = store
+        .log_store(GROUP)
+        .map_err(|source| ServerError::Log(Box::new(source)))?;
     let backends = Backends {
-        log: Arc::new(store.log_store(GROUP).map_err(|source| ServerError::Log(Box::new(source)))?),
+        log: Arc::new(log),
         stable: Arc::new(store.stable_store(GROUP)),
         network,
         state_machine: Box::new(machine),

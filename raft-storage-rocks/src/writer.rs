@@ -31,6 +31,13 @@ struct Job {
     done: oneshot::Sender<Result<(), StorageError>>,
 }
 
+/// What remains of a job whose change is in the batch.
+type Accepted = (
+    &'static str,
+    Publish,
+    oneshot::Sender<Result<(), StorageError>>,
+);
+
 /// How the store is, shared with readers of `health`.
 #[derive(Default)]
 struct Condition {
@@ -162,15 +169,7 @@ fn write_batch(db: &DB, options: &WriteOptions, jobs: Vec<Job>, condition: &Cond
 }
 
 /// A failed write closes the store: what is on the disk is not known any more.
-fn fail(
-    condition: &Condition,
-    error: &rocksdb::Error,
-    jobs: Vec<(
-        &'static str,
-        Publish,
-        oneshot::Sender<Result<(), StorageError>>,
-    )>,
-) {
+fn fail(condition: &Condition, error: &rocksdb::Error, jobs: Vec<Accepted>) {
     let is_full = error.to_string().contains("No space left");
     condition.is_full.store(is_full, Ordering::Relaxed);
     condition.is_closed.store(true, Ordering::Relaxed);

@@ -127,10 +127,13 @@ impl Driver {
 
     fn handle_turn(&mut self) -> Result<(), NodeError> {
         let now = self.clock.now();
-        let mut turn = std::mem::take(&mut self.turn);
-        for completion in turn.completions.drain(..) {
+        // After a failure the rest of the turn stays, to be refused.
+        let mut completions = std::mem::take(&mut self.turn.completions);
+        for completion in completions.drain(..) {
             self.handle_completion(now, completion)?;
         }
+        self.turn.completions = completions;
+        let mut turn = std::mem::take(&mut self.turn);
         self.metrics
             .messages_received
             .increment(turn.messages.len() as u64);

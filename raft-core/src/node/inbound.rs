@@ -259,3 +259,101 @@ impl Inbox for Mailbox {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::Entry;
+    use crate::membership::Membership;
+    use crate::message::{AppendEntries, Commit};
+    use crate::types::{GroupId, LogId, ReplicaId, RequestId, Term};
+
+    const KIB: usize = 1 << 10;
+
+    fn mailbox(change: impl FnOnce(&mut NodeConfig)) -> Mailbox {
+        let raft = Config::new(ReplicaId::first(1), 7);
+        let mut config = NodeConfig::new(raft, Membership::of_ids([1]));
+        change(&mut config);
+        let metrics = Metrics::of(config.raft.replica.node, config.raft.group);
+        Mailbox::new(&config, Arc::new(metrics))
+    }
+
+    fn from_leader(message: Message) -> Envelope {
+        Envelope {
+            group: GroupId::new(0),
+            from: ReplicaId::first(2),
+            to: ReplicaId::first(1),
+            term: Term::new(1),
+            message,
+        }
+    }
+
+    fn append_of(bytes: usize) -> Envelope {
+        let request = RequestId::default();
+        let entry = Entry::command(LogId::new(1, 1), request, vec![0; bytes].into());
+        from_leader(Message::AppendEntries(AppendEntries {
+            session: 1,
+            previous: LogId::ZERO,
+            entries: LogSlice::new(vec![entry]).unwrap(),
+            commit: LogIndex::ZERO,
+        }))
+    }
+
+    fn commit() -> Envelope {
+        from_leader(Message::Commit(Commit {
+            commit: LogIndex::ZERO,
+        }))
+    }
+
+    fn waiting(mailbox: &Mailbox) -> Turn {
+        let mut turn = Turn::default();
+        mailbox.take(&mut turn);
+        turn
+    }
+
+    #[test]
+    fn bulk_beyond_the_bytes_is_dropped_and_control_comes_through() {
+        let mailbox = mailbox(|config| config.max_inbox_bytes = 10 * KIB);
+
+        mailbox.deliver(vec![append_of(8 * KIB), append_of(8 * KIB), commit()]);
+
+        let kept = waiting(&mailbox).messages;
+        assert_eq!(kept, [append_of(8 * KIB), commit()]);
+    }
+
+    #[test]
+    fn messages_beyond_the_number_are_dropped_until_the_loop_has_looked() {
+        let mailbox = mailbox(|config| config.max_inbox_messages = 2);
+
+        mailbox.deliver(vec![commit(), commit(), commit()]);
+        assert_eq!(waiting(&mailbox).messages.len(), 2);
+
+        mailbox.deliver(vec![commit()]);
+        assert_eq!(waiting(&mailbox).messages.len(), 1);
+    }
+
+    #[test]
+    fn proposals_beyond_the_bytes_are_refused_but_for_a_single_one() {
+        let mailbox = mailbox(|config| config.raft.max_uncommitted_bytes = KIB);
+        let propose = || mailbox.propose(vec![0; 2 * KIB].into(), oneshot::channel().0);
+
+        assert_eq!(propose(), Ok(()));
+        assert_eq!(propose(), Err(ProposeError::Overloaded { pending: 1 }));
+
+        waiting(&mailbox);
+        assert_eq!(propose(), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_inbox_takes_nothing_and_gives_back_what_waited() {
+        let mailbox = mailbox(|_| {});
+        mailbox.read(oneshot::channel().0).unwrap();
+
+        assert_eq!(mailbox.close().reads.len(), 1);
+
+        mailbox.deliver(vec![commit()]);
+        assert_eq!(mailbox.read(oneshot::channel().0), Err(ReadError::Stopped));
+        assert!(!mailbox.has_work());
+    }
+}

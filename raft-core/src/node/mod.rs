@@ -255,8 +255,8 @@ impl Node {
     }
 
     /// Stops the node and returns when all its tasks have ended and its stores
-    /// are let go. Requests that wait end as stopped, or as unknown if they may
-    /// be in the log. Stopping again is no harm.
+    /// are let go; a disk that hangs is waited for. Requests that wait end at once:
+    /// as stopped, or as unknown if they may be in the log. Stopping again is no harm.
     pub async fn shutdown(&self) {
         self.handle.mailbox.request_stop();
         let mut ended = self.handle.ended.clone();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use raft_core::message::{
     AppendEntries, AppendReply, AppendResult, Commit, Heartbeat, HeartbeatReply, PreVote,
-    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RefusalReason, RequestVote,
+    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RequestVote,
     RequestVoteReply,
 };
 use raft_core::{
@@ -150,22 +150,13 @@ fn messages() -> Vec<(&'static str, Message)> {
             }),
         ),
         named(
-            "propose_refused/not_leader",
-            refused(RefusalReason::NotLeader),
-        ),
-        named(
-            "propose_refused/overloaded",
-            refused(RefusalReason::Overloaded),
+            "propose_refused",
+            Message::ProposeRefused(ProposeRefused {
+                boot: 7,
+                sequences: vec![1, 2],
+            }),
         ),
     ]
-}
-
-fn refused(reason: RefusalReason) -> Message {
-    Message::ProposeRefused(ProposeRefused {
-        boot: 7,
-        sequences: vec![1, 2],
-        reason,
-    })
 }
 
 fn in_envelope(message: Message) -> Envelope {

@@ -137,10 +137,10 @@ impl World {
         match *event {
             protocol::Event::Truncated { .. } => self.report.mark("a log was truncated"),
             protocol::Event::BecameLeader { .. } => self.report.leaders += 1,
-            protocol::Event::ElectionStarted { term } => {
-                if *self.candidates.entry(term).or_insert(id) != id {
-                    self.report.mark("two candidates stood in one term");
-                }
+            protocol::Event::ElectionStarted { term }
+                if *self.candidates.entry(term).or_insert(id) != id =>
+            {
+                self.report.mark("two candidates stood in one term");
             }
             protocol::Event::SteppedDown { reason, .. } => match (was, reason) {
                 (Some(RoleKind::Leader), StepDownReason::HigherTerm) => {
