@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The book, chapter by chapter, so that its code blocks are tests.
+//!
+//! Never published; read it with mdBook or as plain Markdown in `docs/book`.
+
+/// Includes a page, so that `cargo test` compiles and runs its examples.
+macro_rules! pages {
+    ($($name:ident = $path:literal;)*) => {
+        $(
+            #[doc = include_str!($path)]
+            pub mod $name {}
+        )*
+    };
+}
+
+pages! {
+    readme = "../../README.md";
+    introduction = "../book/introduction.md";
+    quick_start = "../book/quick-start.md";
+    choosing_crates = "../book/choosing-crates.md";
+    protocol_roles = "../book/protocol/roles.md";
+    protocol_election = "../book/protocol/election.md";
+    protocol_replication = "../book/protocol/replication.md";
+    protocol_commit = "../book/protocol/commit.md";
+    protocol_reads = "../book/protocol/reads.md";
+    protocol_requirements = "../book/protocol/requirements.md";
+    protocol_safety = "../book/protocol/safety.md";
+    backends_log_store = "../book/backends/log-store.md";
+    backends_stable_store = "../book/backends/stable-store.md";
+    formats_disk = "../book/formats/disk.md";
+    formats_wire = "../book/formats/wire.md";
+    operations_bootstrap = "../book/operations/bootstrap.md";
+    operations_failures = "../book/operations/failures.md";
+    testing_levels = "../book/testing/levels.md";
+    testing_simulator = "../book/testing/simulator.md";
+    contributing_style = "../book/contributing/style.md";
+    contributing_tidy = "../book/contributing/tidy.md";
+    contributing_releasing = "../book/contributing/releasing.md";
+    glossary = "../book/glossary.md";
+}

@@ -1,1 +1,93 @@
-//! Placeholder.
+//! Raft's messages over QUIC, between nodes that prove who they are.
+//!
+//! [`QuicNetwork`] implements [`raft_core::Network`]. One UDP socket per node
+//! accepts and dials; each pair of nodes shares one connection.
+//!
+//! # Streams
+//!
+//! | stream | carries | how many | priority |
+//! |---|---|---|---|
+//! | control | hello, votes, heartbeats, acknowledgements, reads, commit | one each way | high |
+//! | append | entries, forwarded proposals | one each way | middle |
+//! | snapshot | one snapshot and the reply | one per snapshot | low |
+//!
+//! A stream loses and delays nothing of another stream, so a heartbeat never
+//! waits behind a megabyte of entries. In front of each stream stands a
+//! bounded queue; [`Network::send`](raft_core::Network::send) puts messages
+//! there and returns. A full queue drops its oldest: Raft sends again.
+//!
+//! # Identity and trust
+//!
+//! A node shows a certificate with the URI name `raft://<cluster>/<node>`. It
+//! is accepted when an authority in `ca.pem` signed it, it has not expired, the
+//! cluster is ours, and the node is the one we dialled, or a peer if it dialled
+//! us. Host names and addresses prove nothing and are not compared. A message
+//! in the name of another node than the certificate's is dropped.
+//!
+//! Whoever is refused learns why: both sides log a warning, once per change of
+//! reason, and [`QuicNetwork::refusals`] lists them.
+//!
+//! # Failure
+//!
+//! A peer that falls silent is noticed after
+//! [`idle_timeout`](QuicConfig::idle_timeout); both sides then dial with a
+//! jittered pause that doubles up to [`backoff_max`](QuicConfig::backoff_max).
+//! A restarted peer dials by itself and is connected at once.
+//!
+//! # Metrics
+//!
+//! | name | labels |
+//! |---|---|
+//! | `raft_transport_connections` | |
+//! | `raft_transport_dials_total` | |
+//! | `raft_transport_handshake_failures_total` | `direction` |
+//! | `raft_transport_refusals_total` | |
+//! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction` |
+//! | `raft_transport_dropped_total` | `class`, `reason` |
+//!
+//! # Example
+//!
+//! ```
+//! use raft_core::NodeId;
+//! use raft_transport_quic::{DevAuthority, QuicConfig, QuicNetwork};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let authority = DevAuthority::new("orders")?;
+//! let node = NodeId::new(1);
+//! let certificates = authority.node(node)?.certificates()?;
+//! let listen = "127.0.0.1:0".parse()?;
+//!
+//! let network = QuicNetwork::bind(QuicConfig::new("orders", node, listen, certificates))?;
+//! println!("listening on {}", network.local_addr());
+//! network.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(missing_docs)]
+
+mod authority;
+pub mod certificates;
+pub mod config;
+mod endpoint;
+pub mod error;
+pub mod frame;
+pub mod identity;
+mod link;
+pub mod network;
+mod peer;
+mod queue;
+mod refusals;
+mod server;
+mod shared;
+mod snapshot;
+mod tls;
+pub mod wire;
+
+pub use certificates::{DevAuthority, NodeCertificates, NodePem};
+pub use config::QuicConfig;
+pub use error::{BindError, CertificateError, Direction, IdentityError, Refusal};
+pub use identity::Identity;
+pub use network::{PeerStatus, QuicNetwork};
+pub use queue::QueueLimit;

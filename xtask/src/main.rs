@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! Developer and integration verbs: `cargo xtask <verb>`.
+//!
+//! Links none of the workspace's crates: it compiles in seconds and starts them
+//! as processes. Each verb lives in the file of its name.
+
+mod ci;
+mod client;
+mod cluster;
+mod demo;
+mod load;
+mod prerequisites;
+mod sim;
+mod soak;
+mod test;
+mod tidy;
+mod util;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer and integration verbs of this workspace
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs three nodes, kills the leader under load and proves that nothing is lost
+    Demo,
+    /// Runs the whole test suite
+    Test(test::Arguments),
+    /// The gate: format, tidy, clippy, tests, documentation, the core alone, simulator
+    Ci(ci::Arguments),
+    /// Checks what the compiler cannot: layers, sizes, texts, manifests
+    Tidy,
+    /// Checks for a C++ compiler and libclang; installs them or says how
+    Prerequisites,
+    /// Runs a local cluster of three nodes
+    Cluster(cluster::Arguments),
+    /// Runs the simulator over many seeds
+    Sim(sim::Arguments),
+    /// Kills and restarts one node after the other under load; nothing may be lost
+    KillLoop(soak::KillLoopArguments),
+    /// Loads every processor without a fault; no election may happen
+    Calm(soak::CalmArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Demo => demo::run(),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Ci(arguments) => ci::run(&arguments),
+        Verb::Tidy => tidy::run(),
+        Verb::Prerequisites => prerequisites::prepare(),
+        Verb::Cluster(arguments) => cluster::run(&arguments),
+        Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
+        Verb::Calm(arguments) => soak::calm(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nfailed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,67 +1,87 @@
-//! The apply task: drives the state machine and answers the proposals of this node.
+//! The apply task: the state machine, and the answers to this node's proposals.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
-use super::driver::Completed;
-use super::{Committed, NodeError, ProposeAnswer};
+use super::Committed;
+use super::clock::Stopwatch;
+use super::error::NodeError;
+use super::inbound::{Completion, Mailbox, ProposalReply};
+use super::metrics::{Metrics, gauge_value};
 use crate::entry::LogSlice;
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, LogIndex};
 
-/// Entries to apply, and who waits for which of them.
+/// Committed entries, and who waits for which of them.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct ApplyJob {
     pub(super) entries: LogSlice,
-    pub(super) answers: Vec<(LogIndex, ProposeAnswer)>,
+    /// In index order.
+    pub(super) waiting: Vec<(LogIndex, ProposalReply)>,
 }
 
-/// Starts the task; it ends when the sender is dropped or the state machine failed.
-pub(super) fn spawn(
-    mut state_machine: Box<dyn StateMachine>,
-    completed: mpsc::UnboundedSender<Completed>,
-) -> mpsc::UnboundedSender<Work> {
-    // Unbounded: the protocol has one batch under way at a time.
-    let (sender, mut queue) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(work) = queue.recv().await {
-            let report = match apply(state_machine.as_mut(), work).await {
-                Ok(index) => Completed::Applied(index),
-                Err(error) => Completed::Failed(error),
-            };
-            let is_failure = matches!(report, Completed::Failed(_));
-            if completed.send(report).is_err() || is_failure {
-                return;
-            }
+/// Applies what comes, in order, until nothing more comes.
+pub(super) async fn run(
+    mut machine: Box<dyn StateMachine>,
+    mut jobs: mpsc::UnboundedReceiver<ApplyJob>,
+    mailbox: Arc<Mailbox>,
+    metrics: Arc<Metrics>,
+) {
+    while let Some(job) = jobs.recv().await {
+        let watch = Stopwatch::started();
+        metrics
+            .apply_entries
+            .record(gauge_value(job.entries.len() as u64));
+        match apply(machine.as_mut(), job).await {
+            Ok(index) => mailbox.complete(Completion::Applied {
+                index,
+                durable: machine.durable_applied(),
+            }),
+            // Whoever waits learns that the outcome is unknown: its reply is dropped.
+            Err(error) => return mailbox.complete(Completion::Failed(error)),
         }
-    });
-    sender
+        metrics.apply_seconds.record(watch.elapsed());
+    }
 }
 
-async fn apply(state_machine: &mut dyn StateMachine, work: Work) -> Result<LogIndex, NodeError> {
-    let Work { entries, answers } = work;
-    let ids: Vec<LogId> = entries.entries().iter().map(|entry| entry.log_id).collect();
-    let last = ids.last().map_or(LogIndex::ZERO, |id| id.index);
-    let responses = state_machine
+/// Applies one run, answers whoever waits for it, and says how far it went.
+async fn apply(machine: &mut dyn StateMachine, job: ApplyJob) -> Result<LogIndex, NodeError> {
+    let ApplyJob { entries, waiting } = job;
+    let count = entries.len();
+    let last = entries.last().unwrap_or_default();
+    let waiting = locate(&entries, waiting);
+    let mut responses = machine
         .apply(entries)
         .await
-        .map_err(|source| ("applying to the state machine", source))?;
-    if responses.len() != ids.len() {
-        return Err(NodeError::ResponseCount {
-            answers: responses.len(),
-            entries: ids.len(),
+        .map_err(|source| NodeError::storage("the state machine", source))?;
+    if responses.len() != count {
+        return Err(NodeError::StateMachineContract {
+            responses: responses.len(),
+            entries: count,
+            last,
         });
     }
-    answer(&ids, responses, answers);
-    Ok(last)
+    for (position, log_id, reply) in waiting {
+        let response = std::mem::take(&mut responses[position]);
+        // Perhaps nobody listens any more: the caller gave up, which is its right.
+        let _ = reply.send(Ok(Committed { log_id, response }));
+    }
+    Ok(last.index)
 }
 
-fn answer(ids: &[LogId], responses: Vec<Bytes>, answers: Vec<(LogIndex, ProposeAnswer)>) {
-    let mut waiting = answers.into_iter().peekable();
-    for (&log_id, response) in ids.iter().zip(responses) {
-        if let Some((_, answer)) = waiting.next_if(|(index, _)| *index == log_id.index) {
-            // Whoever proposed may have gone; the proposal is committed all the same.
-            let _ = answer.send(Ok(Committed { log_id, response }));
-        }
-    }
+/// Who waits, with the position and identity of the entry within the run.
+fn locate(
+    entries: &LogSlice,
+    waiting: Vec<(LogIndex, ProposalReply)>,
+) -> Vec<(usize, LogId, ProposalReply)> {
+    let first = entries.first().unwrap_or_default().index;
+    waiting
+        .into_iter()
+        .filter_map(|(index, reply)| {
+            let position = usize::try_from(index.distance_from(first)).ok()?;
+            let entry = entries.entries().get(position)?;
+            Some((position, entry.log_id, reply))
+        })
+        .collect()
 }

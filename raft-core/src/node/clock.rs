@@ -1,42 +1,67 @@
-//! The only file that reads a clock or asks the system for randomness.
+//! The world's time and chance. The only file that reads a clock or draws randomness.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::hash_map::RandomState;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::time::Timestamp;
 
-/// Counts from the node's start. Follows tokio's clock, so tests can pause it.
+/// How far ahead a moment that no clock can name is put.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+
+/// The node's clock: counts from its start, and never backwards.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    /// A clock that stands at zero now.
+    pub(super) fn started_now() -> Self {
         Self {
             start: Instant::now(),
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(super) fn now(self) -> Timestamp {
         Timestamp::after_start(self.start.elapsed())
     }
 
-    /// The instant to sleep until.
-    pub(super) fn instant(&self, at: Timestamp) -> Instant {
-        self.start + at.since_start()
+    /// The moment `at`, as tokio's timers know it.
+    pub(super) fn instant(self, at: Timestamp) -> Instant {
+        self.start
+            .checked_add(at.since_start())
+            .unwrap_or_else(|| self.start + FAR)
     }
 }
 
-/// A seed for [`Config::new`](crate::Config::new) that differs from start to
-/// start, from the randomness that the standard library draws for its hash maps.
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(super) fn started() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What `future` answers, or nothing if it takes longer than `limit`.
+pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, future).await.ok()
+}
+
+/// A number that differs from start to start, for [`Config::seed`](crate::Config::seed).
+///
+/// It comes from the keys of the standard library's hash maps, which the
+/// operating system draws. Unpredictable enough to tell starts and timeouts
+/// apart; not meant for secrets.
 pub fn random_seed() -> u64 {
-    let nanos = std::time::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |elapsed| elapsed.subsec_nanos());
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(nanos);
-    hasher.write_u32(std::process::id());
-    hasher.finish()
+    RandomState::new().build_hasher().finish()
 }

@@ -1,245 +1,278 @@
-//! The loop: takes in what happened, lets the protocol decide, hands out what it wants.
+//! The loop: the one place that touches the protocol.
+//!
+//! A turn takes all that waits, handles it, and hands out what comes of it.
+//! Nothing in it awaits a peer, a disk or the state machine; batches come from
+//! draining, never from waiting.
 
-use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
+use tokio::time::Sleep;
 
-use super::apply::Work;
+use super::apply::ApplyJob;
 use super::clock::Clock;
+use super::error::NodeError;
+use super::held_up::HeldUp;
+use super::helpers::Helpers;
+use super::inbound::{Completion, Mailbox, NewProposal, ProposalReply, ReadReply, Turn};
+use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::pending::Pending;
-use super::status::StatusBoard;
-use super::{NodeError, Request, metrics, reader};
-use crate::entry::LogSlice;
-use crate::log_store::LogStore;
-use crate::membership::Membership;
-use crate::message::Envelope;
-use crate::network::Network;
-use crate::protocol::{Event, Input, Output, Persist, PersistToken, Proposal, Raft, ReadToken};
+use super::status::Publisher;
+use crate::error::{ProposeError, ReadError};
+use crate::protocol::{Apply, Event, Input, Output, Proposal, Raft};
+use crate::time::Timestamp;
 use crate::types::LogIndex;
 
-/// Most messages, and most requests, that one turn takes in before outputs go out.
-const MAX_PER_TURN: usize = 1024;
+/// What a proposal gets that may be in the log when its node stops.
+const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
+    reason: "the node stopped before the outcome was known",
+};
 
-/// What a task of the node reports.
-#[derive(Debug)]
-pub(super) enum Completed {
-    Persisted(PersistToken),
-    Applied(LogIndex),
-    LogRead { token: ReadToken, entries: LogSlice },
-    Failed(NodeError),
+/// The loop and all it owns.
+pub(super) struct Driver {
+    raft: Raft,
+    clock: Clock,
+    held_up: HeldUp,
+    mailbox: Arc<Mailbox>,
+    turn: Turn,
+    proposals: Pending<ProposalReply>,
+    reads: Pending<ReadReply>,
+    helpers: Helpers,
+    outbound: Outbound,
+    publisher: Publisher,
+    durable_applied: LogIndex,
+    metrics: Arc<Metrics>,
 }
 
-/// The loop with everything it owns.
-pub(super) struct Driver {
+/// What the loop is built from.
+pub(super) struct Parts {
     pub(super) raft: Raft,
     pub(super) clock: Clock,
-    pub(super) requests: mpsc::Receiver<Request>,
-    pub(super) inbox: mpsc::Receiver<Envelope>,
-    pub(super) completed: mpsc::UnboundedReceiver<Completed>,
-    pub(super) report: mpsc::UnboundedSender<Completed>,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) persist: mpsc::UnboundedSender<Persist>,
-    pub(super) apply: mpsc::UnboundedSender<Work>,
-    pub(super) log: Arc<dyn LogStore>,
-    pub(super) network: Arc<dyn Network>,
-    pub(super) pending: Pending,
-    pub(super) board: StatusBoard,
-    /// The membership whose peers the network was told.
-    pub(super) named_peers: Option<Arc<Membership>>,
-}
-
-/// What woke the loop.
-enum Woken {
-    Completed(Completed),
-    Message(Envelope),
-    Request(Request),
-    Timeout,
-    Stop,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) helpers: Helpers,
+    pub(super) outbound: Outbound,
+    pub(super) publisher: Publisher,
+    pub(super) durable_applied: LogIndex,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Driver {
-    pub(super) async fn run(mut self) {
-        self.name_peers();
-        let failure = loop {
-            let woken = self.wait().await;
-            if let ControlFlow::Break(failure) = self.turn(woken) {
-                break failure;
-            }
-        };
-        self.finish(failure);
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            held_up: HeldUp::new(parts.raft.config().heartbeat_interval),
+            raft: parts.raft,
+            clock: parts.clock,
+            mailbox: parts.mailbox,
+            turn: Turn::default(),
+            proposals: Pending::new(),
+            reads: Pending::new(),
+            helpers: parts.helpers,
+            outbound: parts.outbound,
+            publisher: parts.publisher,
+            durable_applied: parts.durable_applied,
+            metrics: parts.metrics,
+        }
     }
 
-    async fn wait(&mut self) -> Woken {
-        let timeout = self.clock.instant(self.raft.poll_timeout());
+    /// Runs until the node is asked to stop or fails, and ends all that waits.
+    pub(super) async fn run(mut self) {
+        let failure = self.run_turns().await.err();
+        if let Some(error) = &failure {
+            let config = self.raft.config();
+            let (node, group) = (config.replica, config.group);
+            tracing::error!(%node, %group, error = %error.with_causes(), "the node failed");
+        }
+        self.finish(failure.as_ref()).await;
+    }
+
+    async fn run_turns(&mut self) -> Result<(), NodeError> {
+        let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        loop {
+            self.wait(timer.as_mut()).await?;
+            self.mailbox.take(&mut self.turn);
+            if self.turn.stop {
+                return Ok(());
+            }
+            self.helpers.check_ended()?;
+            self.handle_turn()?;
+            let status = self.raft.status();
+            self.outbound.follow(&status.membership);
+            self.hand_out();
+            self.publisher.publish(status, self.durable_applied);
+        }
+    }
+
+    /// Returns when there is something to do, or time is up.
+    async fn wait(&mut self, mut timer: Pin<&mut Sleep>) -> Result<(), NodeError> {
+        if self.mailbox.has_work() {
+            // The helpers may share this thread: they get it once per turn.
+            yield_now().await;
+            return Ok(());
+        }
+        let wake_at = self.held_up.wake_at(self.raft.poll_timeout());
+        let deadline = self.clock.instant(wake_at);
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
         tokio::select! {
             biased;
-            changed = self.stop.wait_for(|stop| *stop) => {
-                // An error means that the last handle of the node is gone.
-                let _ = changed;
-                Woken::Stop
+            () = self.mailbox.woken() => Ok(()),
+            () = timer => Ok(()),
+            ended = self.helpers.ended() => ended,
+        }
+    }
+
+    fn handle_turn(&mut self) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        // After a failure the rest of the turn stays, to be refused.
+        let mut completions = std::mem::take(&mut self.turn.completions);
+        for completion in completions.drain(..) {
+            self.handle_completion(now, completion)?;
+        }
+        self.turn.completions = completions;
+        let mut turn = std::mem::take(&mut self.turn);
+        self.metrics
+            .messages_received
+            .increment(turn.messages.len() as u64);
+        for envelope in turn.messages.drain(..) {
+            self.raft.handle(now, Input::Message(envelope));
+        }
+        self.handle_proposals(now, &mut turn.proposals);
+        self.handle_reads(now, &mut turn.reads);
+        self.turn = turn;
+        // Last: what was in the inbox may have made the timeout pointless.
+        if self.held_up.lets_fire(self.raft.poll_timeout(), now) {
+            self.raft.handle(now, Input::Tick);
+        }
+        Ok(())
+    }
+
+    fn handle_completion(
+        &mut self,
+        now: Timestamp,
+        completion: Completion,
+    ) -> Result<(), NodeError> {
+        let input = match completion {
+            Completion::Persisted(token) => Input::Persisted(token),
+            Completion::LogRead { token, entries } => Input::LogRead { token, entries },
+            Completion::Applied { index, durable } => {
+                self.durable_applied = durable;
+                Input::Applied(index)
             }
-            Some(completed) = self.completed.recv() => Woken::Completed(completed),
-            Some(envelope) = self.inbox.recv() => Woken::Message(envelope),
-            request = self.requests.recv() => request.map_or(Woken::Stop, Woken::Request),
-            () = tokio::time::sleep_until(timeout) => Woken::Timeout,
-        }
+            Completion::Failed(error) => return Err(error),
+        };
+        self.raft.handle(now, input);
+        Ok(())
     }
 
-    /// Takes in all that is there, then lets timeouts fire, then publishes.
-    fn turn(&mut self, woken: Woken) -> ControlFlow<Option<NodeError>> {
-        let mut requests = Vec::new();
-        match woken {
-            Woken::Completed(completed) => self.take_completed(completed)?,
-            Woken::Message(envelope) => self.handle(Input::Message(envelope)),
-            Woken::Request(request) => requests.push(request),
-            Woken::Timeout => {}
-            Woken::Stop => return ControlFlow::Break(None),
+    fn handle_proposals(&mut self, now: Timestamp, proposals: &mut Vec<NewProposal>) {
+        if proposals.is_empty() {
+            return;
         }
-        while let Ok(completed) = self.completed.try_recv() {
-            self.take_completed(completed)?;
-        }
-        let mut messages = 0;
-        while messages < MAX_PER_TURN
-            && let Ok(envelope) = self.inbox.try_recv()
-        {
-            messages += 1;
-            self.handle(Input::Message(envelope));
-        }
-        while requests.len() < MAX_PER_TURN
-            && let Ok(request) = self.requests.try_recv()
-        {
-            requests.push(request);
-        }
-        self.take_requests(requests);
-        // Timeouts last: a process that was held up has its heartbeats queued.
-        if self.inbox.is_empty() && self.raft.poll_timeout() <= self.clock.now() {
-            self.handle(Input::Tick);
-        }
-        self.carry_out();
-        self.board.publish(&self.raft);
-        ControlFlow::Continue(())
+        self.metrics.proposals.increment(proposals.len() as u64);
+        let proposals = proposals
+            .drain(..)
+            .map(|NewProposal { command, reply }| Proposal {
+                ticket: self.proposals.insert(reply),
+                command,
+            })
+            .collect();
+        self.raft.handle(now, Input::Propose(proposals));
     }
 
-    fn handle(&mut self, input: Input) {
-        self.raft.handle(self.clock.now(), input);
+    fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<ReadReply>) {
+        if reads.is_empty() {
+            return;
+        }
+        self.metrics.reads.increment(reads.len() as u64);
+        let tickets = reads
+            .drain(..)
+            .map(|reply| self.reads.insert(reply))
+            .collect();
+        self.raft.handle(now, Input::Read(tickets));
     }
 
-    fn take_completed(&mut self, completed: Completed) -> ControlFlow<Option<NodeError>> {
-        match completed {
-            Completed::Persisted(token) => self.handle(Input::Persisted(token)),
-            Completed::Applied(index) => self.handle(Input::Applied(index)),
-            Completed::LogRead { token, entries } => {
-                self.handle(Input::LogRead { token, entries });
-            }
-            Completed::Failed(error) => return ControlFlow::Break(Some(error)),
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// All proposals become one input and all reads another, so that they share
-    /// one append and one round.
-    fn take_requests(&mut self, requests: Vec<Request>) {
-        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
-        for request in requests {
-            match request {
-                Request::Propose { command, answer } => {
-                    let ticket = self.pending.add_proposal(answer);
-                    proposals.push(Proposal { ticket, command });
-                }
-                Request::Read { answer } => reads.push(self.pending.add_read(answer)),
-            }
-        }
-        if !proposals.is_empty() {
-            self.handle(Input::Propose(proposals));
-        }
-        if !reads.is_empty() {
-            self.handle(Input::Read(reads));
-        }
-    }
-
-    fn carry_out(&mut self) {
-        let mut outbound = Outbound::default();
+    /// Hands out everything the protocol wants done.
+    fn hand_out(&mut self) {
         while let Some(output) = self.raft.poll_output() {
             match output {
-                Output::Send(envelope) => outbound.add(envelope),
-                // A task that ended has reported why, and the next turn sees it.
-                Output::Persist(request) => drop(self.persist.send(request)),
-                Output::Apply(apply) => {
-                    let take = |(index, ticket)| Some((index, self.pending.take_proposal(ticket)?));
-                    let answers = apply.proposals.into_iter().filter_map(take).collect();
-                    drop(self.apply.send(Work {
-                        entries: apply.entries,
-                        answers,
-                    }));
-                }
-                Output::ReadLog(request) => {
-                    reader::spawn(Arc::clone(&self.log), request, self.report.clone());
-                }
+                Output::Persist(request) => self.helpers.persist(request),
+                Output::Send(envelope) => self.outbound.push(envelope),
+                Output::ReadLog(request) => self.helpers.read(request),
+                Output::Apply(apply) => self.hand_to_apply(apply),
                 Output::ProposalFailed { ticket, error } => {
-                    if let Some(answer) = self.pending.take_proposal(ticket) {
-                        let _ = answer.send(Err(error));
+                    self.metrics.proposals_failed.increment(1);
+                    if let Some(reply) = self.proposals.take(ticket) {
+                        // Perhaps the caller gave up, which is its right.
+                        let _ = reply.send(Err(error));
                     }
                 }
                 Output::ReadDone { ticket, result } => {
-                    if let Some(answer) = self.pending.take_read(ticket) {
-                        let _ = answer.send(result);
+                    if let Some(reply) = self.reads.take(ticket) {
+                        let _ = reply.send(result);
                     }
                 }
-                Output::Event(event) => self.log_event(&event),
+                Output::Event(event) => self.report(&event),
             }
         }
-        outbound.flush(self.network.as_ref());
-        self.name_peers();
+        let sent = self.outbound.flush();
+        self.metrics.messages_sent.increment(sent);
     }
 
-    /// Tells the network who the peers are, when the membership changed.
-    fn name_peers(&mut self) {
-        let membership = self.raft.status().membership;
-        if self.named_peers.as_ref() == Some(&membership) {
-            return;
-        }
-        let own = self.raft.config().replica.node;
-        let peers = membership
-            .members()
-            .iter()
-            .filter(|(node, _)| **node != own);
-        let peers = peers.map(|(node, info)| (*node, info.clone())).collect();
-        self.network.set_peers(self.raft.config().group, peers);
-        self.named_peers = Some(membership);
+    fn hand_to_apply(&mut self, apply: Apply) {
+        let waiting = apply
+            .proposals
+            .into_iter()
+            .filter_map(|(index, ticket)| Some((index, self.proposals.take(ticket)?)))
+            .collect();
+        let entries = apply.entries;
+        self.helpers.apply(ApplyJob { entries, waiting });
     }
 
-    fn log_event(&self, event: &Event) {
-        let (node, group) = (self.raft.config().replica, self.raft.config().group);
-        metrics::count(group, event);
+    fn report(&self, event: &Event) {
+        self.metrics.count(event);
+        let config = self.raft.config();
+        let (node, group) = (config.replica, config.group);
         match event {
-            Event::PreVoteStarted { .. } => tracing::debug!(%node, %group, "{event}"),
-            Event::MessageDropped { .. } => tracing::warn!(%node, %group, "{event}"),
-            _ => tracing::info!(%node, %group, "{event}"),
+            Event::BecameLeader { .. }
+            | Event::SteppedDown { .. }
+            | Event::LeaderKnown { .. }
+            | Event::ElectionStarted { .. } => tracing::info!(%node, %group, "{event}"),
+            _ => tracing::debug!(%node, %group, "{event}"),
         }
     }
 
-    /// Ends everything that waits. Requests still queued never reached the protocol.
-    fn finish(mut self, failure: Option<NodeError>) {
-        let (node, group) = (self.raft.config().replica, self.raft.config().group);
-        let failure = failure.map(|error| error.chain());
-        match &failure {
-            Some(reason) => tracing::error!(%node, %group, "stops for good: {reason}"),
-            None => tracing::info!(%node, %group, "stops"),
+    /// Ends all that waits, then the helpers.
+    async fn finish(mut self, failure: Option<&NodeError>) {
+        let Turn {
+            proposals, reads, ..
+        } = self.mailbox.close();
+        refuse(std::mem::take(&mut self.turn));
+        refuse(Turn {
+            proposals,
+            reads,
+            ..Turn::default()
+        });
+        for reply in self.proposals.take_all() {
+            let _ = reply.send(Err(STOPPED_MEANWHILE));
         }
-        self.board.stopped(failure);
-        self.requests.close();
-        while let Ok(request) = self.requests.try_recv() {
-            match request {
-                Request::Propose { answer, .. } => {
-                    let _ = answer.send(Err(crate::error::ProposeError::Stopped));
-                }
-                Request::Read { answer } => {
-                    let _ = answer.send(Err(crate::error::ReadError::Stopped));
-                }
-            }
+        for reply in self.reads.take_all() {
+            let _ = reply.send(Err(ReadError::Stopped));
         }
-        self.pending.fail_all();
+        self.publisher.stopped(failure);
+        self.helpers.finish().await;
+    }
+}
+
+/// Answers requests that the protocol never saw.
+fn refuse(turn: Turn) {
+    for proposal in turn.proposals {
+        let _ = proposal.reply.send(Err(ProposeError::Stopped));
+    }
+    for reply in turn.reads {
+        let _ = reply.send(Err(ReadError::Stopped));
     }
 }

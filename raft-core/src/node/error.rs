@@ -1,70 +1,102 @@
-//! Why a node cannot start, or had to stop.
+//! Why a node does not start, or stopped.
+
+use tokio::task::JoinError;
 
 use crate::error::{RestoreError, StorageError};
-use crate::types::LogIndex;
+use crate::types::{LogId, LogIndex, ReplicaId};
 
-/// Why a node cannot start, or had to stop.
+/// Why a node does not start, or stopped.
 ///
-/// A node that failed stays stopped: it never retries a write or a sync as if
-/// nothing had happened. Fix the cause and start it again.
+/// A node that failed stays failed: what its disk holds after a failed write
+/// is not known before the stores are opened again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// A backend failed.
+    /// The durable term and vote are gone. Voting again in a term in which it
+    /// voted already could elect two leaders.
+    #[error(
+        "the vote of {replica} is lost ({reason}), so it must not vote as who it was; remove it from its group and add it again with empty storage and a higher incarnation"
+    )]
+    VoteLost {
+        /// Whose vote.
+        replica: ReplicaId,
+        /// How that shows.
+        reason: String,
+    },
+    /// The configuration or the stored state does not make a replica.
+    #[error("the replica cannot be built from its configuration and stored state")]
+    Restore(#[from] RestoreError),
+    /// A store failed. Nothing is written after a failed write.
     #[error("{what} failed")]
-    Backend {
-        /// Which duty of which backend.
+    Storage {
+        /// Which store.
         what: &'static str,
-        /// How.
+        /// The failure.
         #[source]
         source: StorageError,
     },
-    /// What the backends hold contradicts itself.
-    #[error("the stored state cannot be used")]
-    Restore(#[from] RestoreError),
-    /// The vote store held a vote and lost it. Voting again could elect two
-    /// leaders in one term, so this replica must not come back as who it was.
+    /// An entry of the log is not what was written. It is never used as data.
     #[error(
-        "the vote store lost its vote ({reason}); remove this node from the group, \
-         clear its data and add it again"
+        "log entry {index} is corrupt: {reason}; replace this replica, or restore its log from a copy that is not older"
     )]
-    LostVote {
-        /// How that shows.
-        reason: String,
-    },
-    /// An entry of the log is damaged.
-    #[error("log entry {index} is corrupt ({reason}); restore this node from its peers")]
     CorruptEntry {
-        /// Which.
+        /// Its position.
         index: LogIndex,
         /// How that shows.
         reason: String,
     },
-    /// The log store did not give what its bounds promise.
-    #[error("the log store has no entry {index} although its bounds include it")]
-    MissingEntry {
-        /// Which.
-        index: LogIndex,
+    /// The log store answers something that contradicts its contract.
+    #[error("the log store contradicts itself: {what}")]
+    LogStoreContract {
+        /// What it answered, with the values.
+        what: String,
     },
-    /// The state machine broke its contract.
-    #[error("the state machine answered {answers} responses to {entries} entries")]
-    ResponseCount {
-        /// Responses.
-        answers: usize,
-        /// Entries.
+    /// The state machine did not answer one response per entry.
+    #[error("the state machine gave {responses} responses to the {entries} entries up to {last}")]
+    StateMachineContract {
+        /// How many responses came.
+        responses: usize,
+        /// How many entries went in.
         entries: usize,
+        /// The last of them.
+        last: LogId,
+    },
+    /// A task of the node panicked: a safety assertion, or a fault in a backend.
+    #[error("the {task} task panicked: {message}")]
+    Panicked {
+        /// Which task.
+        task: &'static str,
+        /// What it said.
+        message: String,
     },
 }
 
 impl NodeError {
-    /// The error and all its sources in one line.
-    pub(super) fn chain(&self) -> String {
+    pub(super) const fn storage(what: &'static str, source: StorageError) -> Self {
+        Self::Storage { what, source }
+    }
+
+    /// A task that ended by a panic.
+    pub(super) fn panicked(task: &'static str, error: JoinError) -> Self {
+        let message = match error.try_into_panic() {
+            Ok(panic) => panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".to_owned()),
+            Err(_) => "it was cancelled with its runtime".to_owned(),
+        };
+        Self::Panicked { task, message }
+    }
+
+    /// The error and its causes in one line.
+    pub(super) fn with_causes(&self) -> String {
         let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
             text.push_str(": ");
             text.push_str(&error.to_string());
-            source = error.source();
+            cause = error.source();
         }
         text
     }

@@ -1,33 +1,251 @@
-//! Where a transport hands messages in.
+//! Where everything that happens to a node waits for the loop.
+//!
+//! One lock around plain queues, held for a push or a swap and never across an
+//! await: the loop takes all that waits at once, which is where batches come
+//! from. What the outside can fill is bounded in number and bytes. Completions
+//! are not: each answers something the loop asked for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
 
-use super::metrics;
-use crate::message::Envelope;
+use super::error::NodeError;
+use super::metrics::Metrics;
+use super::{Committed, NodeConfig};
+use crate::entry::LogSlice;
+use crate::error::{ProposeError, ReadError};
+use crate::message::{Envelope, Message, MessageClass};
 use crate::network::{Inbox, NetworkError, SnapshotHeader};
+use crate::protocol::{PersistToken, ReadToken};
 use crate::snapshot::{SnapshotMeta, SnapshotReader};
+use crate::types::LogIndex;
 
-/// A bounded queue in front of the loop. When it is full, messages are dropped
-/// and counted: Raft repairs lost messages, and memory does not grow.
-pub(super) struct NodeInbox {
-    queue: mpsc::Sender<Envelope>,
+/// Where the outcome of a proposal goes.
+pub(super) type ProposalReply = oneshot::Sender<Result<Committed, ProposeError>>;
+
+/// Where the outcome of a read goes.
+pub(super) type ReadReply = oneshot::Sender<Result<LogIndex, ReadError>>;
+
+/// A proposal that the protocol has not seen yet.
+#[derive(Debug)]
+pub(super) struct NewProposal {
+    pub(super) command: Bytes,
+    pub(super) reply: ProposalReply,
 }
 
-impl NodeInbox {
-    pub(super) const fn new(queue: mpsc::Sender<Envelope>) -> Self {
-        Self { queue }
+/// Something the loop asked for and that is done.
+#[derive(Debug)]
+pub(super) enum Completion {
+    /// The writer: everything up to this token is durable.
+    Persisted(PersistToken),
+    /// The reader: what the log holds.
+    LogRead { token: ReadToken, entries: LogSlice },
+    /// The state machine: where it stands, and what of that a crash leaves.
+    Applied { index: LogIndex, durable: LogIndex },
+    /// A task cannot go on, and so the node cannot.
+    Failed(NodeError),
+}
+
+/// Everything that waited when the loop looked.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) completions: Vec<Completion>,
+    pub(super) messages: Vec<Envelope>,
+    pub(super) proposals: Vec<NewProposal>,
+    pub(super) reads: Vec<ReadReply>,
+    /// The node shall stop.
+    pub(super) stop: bool,
+}
+
+impl Turn {
+    fn is_empty(&self) -> bool {
+        self.completions.is_empty()
+            && self.messages.is_empty()
+            && self.proposals.is_empty()
+            && self.reads.is_empty()
+            && !self.stop
+    }
+}
+
+/// What the outside may fill.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    messages: usize,
+    message_bytes: usize,
+    proposals: usize,
+    proposal_bytes: usize,
+    reads: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    turn: Turn,
+    message_bytes: usize,
+    proposal_bytes: usize,
+    is_closed: bool,
+}
+
+/// The loop's one inbox.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    queues: Mutex<Queues>,
+    wake: Notify,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+impl Mailbox {
+    pub(super) fn new(config: &NodeConfig, metrics: Arc<Metrics>) -> Self {
+        let limits = Limits {
+            messages: config.max_inbox_messages,
+            message_bytes: config.max_inbox_bytes,
+            proposals: config.raft.max_pending_proposals,
+            proposal_bytes: config.raft.max_uncommitted_bytes,
+            reads: config.raft.max_pending_reads,
+        };
+        Self {
+            queues: Mutex::default(),
+            wake: Notify::new(),
+            limits,
+            metrics,
+        }
+    }
+
+    /// Takes in a client's proposal; its outcome goes to `reply`.
+    pub(super) fn propose(&self, command: Bytes, reply: ProposalReply) -> Result<(), ProposeError> {
+        let mut queues = self.open_queues().ok_or(ProposeError::Stopped)?;
+        let pending = queues.turn.proposals.len();
+        let bytes = queues.proposal_bytes + command.len();
+        let has_room = pending < self.limits.proposals && bytes <= self.limits.proposal_bytes;
+        // A single large one is the protocol's to judge, which takes it when idle.
+        if !has_room && pending > 0 {
+            return Err(ProposeError::Overloaded { pending });
+        }
+        queues.proposal_bytes = bytes;
+        self.push(queues, |turn| {
+            turn.proposals.push(NewProposal { command, reply });
+        });
+        Ok(())
+    }
+
+    /// Takes in a client's read; its outcome goes to `reply`.
+    pub(super) fn read(&self, reply: ReadReply) -> Result<(), ReadError> {
+        let queues = self.open_queues().ok_or(ReadError::Stopped)?;
+        let pending = queues.turn.reads.len();
+        if pending >= self.limits.reads {
+            return Err(ReadError::Overloaded { pending });
+        }
+        self.push(queues, |turn| turn.reads.push(reply));
+        Ok(())
+    }
+
+    /// Takes in what the loop asked for.
+    pub(super) fn complete(&self, completion: Completion) {
+        if let Some(queues) = self.open_queues() {
+            self.push(queues, |turn| turn.completions.push(completion));
+        }
+    }
+
+    /// Asks the loop to stop.
+    pub(super) fn request_stop(&self) {
+        if let Some(queues) = self.open_queues() {
+            self.push(queues, |turn| turn.stop = true);
+        }
+    }
+
+    /// Swaps all that waits with `empty`, whose buffers are used again.
+    pub(super) fn take(&self, empty: &mut Turn) {
+        debug_assert!(empty.is_empty(), "a turn is handled whole before the next");
+        let mut queues = self.lock();
+        std::mem::swap(&mut queues.turn, empty);
+        queues.message_bytes = 0;
+        queues.proposal_bytes = 0;
+    }
+
+    /// Takes nothing in from now on; answers what still waited.
+    pub(super) fn close(&self) -> Turn {
+        let mut queues = self.lock();
+        queues.is_closed = true;
+        std::mem::take(&mut queues.turn)
+    }
+
+    /// Whether anything waits.
+    pub(super) fn has_work(&self) -> bool {
+        !self.lock().turn.is_empty()
+    }
+
+    /// Returns when something came in since the last call; perhaps taken already.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // Each push leaves the queues whole, so a panic elsewhere spoils nothing.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_queues(&self) -> Option<MutexGuard<'_, Queues>> {
+        Some(self.lock()).filter(|queues| !queues.is_closed)
+    }
+
+    fn push(&self, mut queues: MutexGuard<'_, Queues>, add: impl FnOnce(&mut Turn)) {
+        let was_empty = queues.turn.is_empty();
+        add(&mut queues.turn);
+        drop(queues);
+        // Whoever fills an empty inbox wakes the loop; it then takes all.
+        if was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Keeps what fits; answers how many were dropped. Bytes are counted for
+    /// bulk alone, so that votes and heartbeats come through behind it.
+    fn keep_what_fits(&self, queues: &mut Queues, batch: Vec<Envelope>) -> u64 {
+        let mut dropped = 0;
+        for envelope in batch {
+            let bytes = match envelope.message.class() {
+                MessageClass::Control => 0,
+                _ => bulk_size(&envelope.message),
+            };
+            let has_bytes = bytes == 0 || queues.message_bytes + bytes <= self.limits.message_bytes;
+            let is_first = queues.turn.messages.is_empty();
+            if is_first || (has_bytes && queues.turn.messages.len() < self.limits.messages) {
+                queues.message_bytes += bytes;
+                queues.turn.messages.push(envelope);
+            } else {
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+}
+
+/// About how many bytes a message holds.
+fn bulk_size(message: &Message) -> usize {
+    match message {
+        Message::AppendEntries(body) => body.entries.size(),
+        Message::Propose(body) => body.commands.iter().map(|(_, data)| data.len() + 32).sum(),
+        _ => 0,
     }
 }
 
 #[async_trait]
-impl Inbox for NodeInbox {
+impl Inbox for Mailbox {
     fn deliver(&self, batch: Vec<Envelope>) {
-        let dropped = batch
-            .into_iter()
-            .filter_map(|e| self.queue.try_send(e).err())
-            .count();
-        metrics::inbox_dropped(dropped);
+        let Some(mut queues) = self.open_queues() else {
+            return;
+        };
+        let was_empty = queues.turn.is_empty();
+        let dropped = self.keep_what_fits(&mut queues, batch);
+        drop(queues);
+        if was_empty {
+            self.wake.notify_one();
+        }
+        if dropped > 0 {
+            self.metrics.messages_dropped.increment(dropped);
+        }
     }
 
     async fn deliver_snapshot(
@@ -36,7 +254,106 @@ impl Inbox for NodeInbox {
         _meta: SnapshotMeta,
         _reader: Box<dyn SnapshotReader>,
     ) -> Result<(), NetworkError> {
-        let reason = "this version does not install snapshots".to_owned();
-        Err(NetworkError::Refused { reason })
+        Err(NetworkError::Refused {
+            reason: "snapshots are not installed by this version".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::entry::Entry;
+    use crate::membership::Membership;
+    use crate::message::{AppendEntries, Commit};
+    use crate::types::{GroupId, LogId, ReplicaId, RequestId, Term};
+
+    const KIB: usize = 1 << 10;
+
+    fn mailbox(change: impl FnOnce(&mut NodeConfig)) -> Mailbox {
+        let raft = Config::new(ReplicaId::first(1), 7);
+        let mut config = NodeConfig::new(raft, Membership::of_ids([1]));
+        change(&mut config);
+        let metrics = Metrics::of(config.raft.replica.node, config.raft.group);
+        Mailbox::new(&config, Arc::new(metrics))
+    }
+
+    fn from_leader(message: Message) -> Envelope {
+        Envelope {
+            group: GroupId::new(0),
+            from: ReplicaId::first(2),
+            to: ReplicaId::first(1),
+            term: Term::new(1),
+            message,
+        }
+    }
+
+    fn append_of(bytes: usize) -> Envelope {
+        let request = RequestId::default();
+        let entry = Entry::command(LogId::new(1, 1), request, vec![0; bytes].into());
+        from_leader(Message::AppendEntries(AppendEntries {
+            session: 1,
+            previous: LogId::ZERO,
+            entries: LogSlice::new(vec![entry]).unwrap(),
+            commit: LogIndex::ZERO,
+        }))
+    }
+
+    fn commit() -> Envelope {
+        from_leader(Message::Commit(Commit {
+            commit: LogIndex::ZERO,
+        }))
+    }
+
+    fn waiting(mailbox: &Mailbox) -> Turn {
+        let mut turn = Turn::default();
+        mailbox.take(&mut turn);
+        turn
+    }
+
+    #[test]
+    fn bulk_beyond_the_bytes_is_dropped_and_control_comes_through() {
+        let mailbox = mailbox(|config| config.max_inbox_bytes = 10 * KIB);
+
+        mailbox.deliver(vec![append_of(8 * KIB), append_of(8 * KIB), commit()]);
+
+        let kept = waiting(&mailbox).messages;
+        assert_eq!(kept, [append_of(8 * KIB), commit()]);
+    }
+
+    #[test]
+    fn messages_beyond_the_number_are_dropped_until_the_loop_has_looked() {
+        let mailbox = mailbox(|config| config.max_inbox_messages = 2);
+
+        mailbox.deliver(vec![commit(), commit(), commit()]);
+        assert_eq!(waiting(&mailbox).messages.len(), 2);
+
+        mailbox.deliver(vec![commit()]);
+        assert_eq!(waiting(&mailbox).messages.len(), 1);
+    }
+
+    #[test]
+    fn proposals_beyond_the_bytes_are_refused_but_for_a_single_one() {
+        let mailbox = mailbox(|config| config.raft.max_uncommitted_bytes = KIB);
+        let propose = || mailbox.propose(vec![0; 2 * KIB].into(), oneshot::channel().0);
+
+        assert_eq!(propose(), Ok(()));
+        assert_eq!(propose(), Err(ProposeError::Overloaded { pending: 1 }));
+
+        waiting(&mailbox);
+        assert_eq!(propose(), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_inbox_takes_nothing_and_gives_back_what_waited() {
+        let mailbox = mailbox(|_| {});
+        mailbox.read(oneshot::channel().0).unwrap();
+
+        assert_eq!(mailbox.close().reads.len(), 1);
+
+        mailbox.deliver(vec![commit()]);
+        assert_eq!(mailbox.read(oneshot::channel().0), Err(ReadError::Stopped));
+        assert!(!mailbox.has_work());
     }
 }

@@ -1,195 +1,292 @@
-//! The driver: one protocol value on tokio, around your backends.
+//! The driver: one replica running on tokio, around your backends.
 //!
 //! ```text
-//!  clients ──► requests ─┐                 ┌─► persist task ──► StableStore, LogStore
-//!  network ──► inbox ────┼─► loop ── Raft ─┼─► apply task ────► StateMachine, answers
-//!  tasks ────► completed ┘    (one input,  ├─► log reads ─────► LogStore
-//!  clock ────► timeout        all outputs) └─► outbound ──────► Network
+//!  clients ──► inbox ──┐           ┌─► writer ───► StableStore, LogStore ─► inbox
+//!  network ──► inbox ──┼─► loop ───┼─► applier ──► StateMachine, answers ─► inbox
+//!  clock ────► timer ──┘  (Raft)   ├─► log reads ► LogStore ──────────────► inbox
+//!                                  └─► outbound ─► Network
 //! ```
 //!
-//! Nothing in the loop awaits a peer, a disk or the state machine, so heartbeats
-//! go out while a disk is busy. Batches come from draining queues, never from
-//! waiting. What is deliberately absent here: any rule of Raft.
+//! A turn of the loop takes everything that waits, steps the protocol, and hands
+//! out what comes of it. It awaits no peer, no disk and no state machine, so the
+//! leader's sync, replication and the followers' syncs overlap, and heartbeats
+//! go out while a disk is busy. Batches come from draining, never from waiting.
+//!
+//! Deliberately absent: any rule of Raft; sending and installing snapshots.
 
 mod apply;
 mod clock;
 mod driver;
 mod error;
+mod held_up;
+mod helpers;
 mod inbound;
 mod metrics;
 mod outbound;
 mod pending;
 mod persist;
 mod reader;
-mod start;
+mod restore;
 mod status;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use clock::random_seed;
-pub use error::NodeError;
-pub use status::NodeStatus;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 
+pub use self::clock::random_seed;
+use self::clock::{Clock, Stopwatch, within};
+use self::driver::{Driver, Parts};
+pub use self::error::NodeError;
+use self::helpers::Helpers;
+use self::inbound::Mailbox;
+use self::metrics::Metrics;
+use self::outbound::Outbound;
+use self::persist::Stores;
+pub use self::status::NodeStatus;
+use self::status::Publisher;
 use crate::config::Config;
 use crate::error::{ProposeError, ReadError};
 use crate::log_store::LogStore;
 use crate::membership::Membership;
-use crate::network::Network;
+use crate::network::{Inbox, Network};
+use crate::protocol::Raft;
 use crate::stable_store::StableStore;
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, LogIndex};
 
-/// What a node is started with, besides its backends.
+/// How one node runs. [`NodeConfig::new`] gives sound defaults.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct NodeConfig {
-    /// The protocol's configuration.
+    /// The replica: identity, timeouts, limits.
     pub raft: Config,
-    /// The membership the group starts with; the same on each of its nodes.
-    /// Counts only as long as neither log nor state machine knows a later one.
+    /// The members that the group started with; the same on each of them and at
+    /// each start. Memberships in the log take its place.
     pub initial_membership: Membership,
-    /// Most requests and most messages that queue in front of the loop. Default 65,536.
-    pub queue_length: usize,
+    /// Most messages that wait for the loop; beyond, they are dropped and counted. Default 65,536.
+    pub max_inbox_messages: usize,
+    /// Most bytes of entries and commands in messages that wait for the loop. Default 64 MiB.
+    pub max_inbox_bytes: usize,
 }
 
 impl NodeConfig {
-    /// Defaults for this replica and this group.
+    /// Defaults for the replica of `raft`, in a group that started with `initial_membership`.
     pub const fn new(raft: Config, initial_membership: Membership) -> Self {
         Self {
             raft,
             initial_membership,
-            queue_length: 65_536,
+            max_inbox_messages: 65_536,
+            max_inbox_bytes: 64 << 20,
         }
     }
 }
 
-/// The four backends of a node.
+/// What a node runs on.
 pub struct Backends {
-    /// Where entries are durable.
+    /// Where its entries are durable.
     pub log: Arc<dyn LogStore>,
-    /// Where term and vote are durable.
+    /// Where its term and vote are durable.
     pub stable: Arc<dyn StableStore>,
-    /// How peers are reached.
+    /// How it reaches its peers; may serve other groups too.
     pub network: Arc<dyn Network>,
-    /// What the log drives.
+    /// What the log drives. Keep a handle to its data for your queries.
     pub state_machine: Box<dyn StateMachine>,
 }
 
-/// A committed proposal.
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backends").finish_non_exhaustive()
+    }
+}
+
+/// A committed and applied proposal.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Committed {
-    /// Its entry.
+    /// The entry it became.
     pub log_id: LogId,
     /// What the state machine answered.
     pub response: Bytes,
 }
 
-/// A running replica. Clones are cheap and mean the same node; it stops when
-/// the last one is dropped, or with [`Node::shutdown`].
-#[derive(Clone, Debug)]
+/// A running replica. A cheap clone; when the last one is dropped, the node stops.
+#[derive(Clone)]
 pub struct Node {
-    requests: mpsc::Sender<Request>,
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    config: Config,
+    mailbox: Arc<Mailbox>,
     status: watch::Receiver<NodeStatus>,
-    stop: Arc<watch::Sender<bool>>,
-    driver: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+    /// Closes when all tasks have ended.
+    ended: watch::Receiver<()>,
+    metrics: Arc<Metrics>,
 }
 
-/// What a client wants of the loop.
-#[derive(Debug)]
-enum Request {
-    Propose {
-        command: Bytes,
-        answer: ProposeAnswer,
-    },
-    Read {
-        answer: ReadAnswer,
-    },
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.request_stop();
+    }
 }
 
-type ProposeAnswer = oneshot::Sender<Result<Committed, ProposeError>>;
-type ReadAnswer = oneshot::Sender<Result<LogIndex, ReadError>>;
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("replica", &self.handle.config.replica)
+            .field("group", &self.handle.config.group)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Node {
-    /// Reads back what the backends hold and starts the replica's tasks on the
-    /// current tokio runtime.
-    ///
-    /// Costs one pass over the metadata of the log.
+    /// Starts a replica from what its stores hold; on the current tokio runtime,
+    /// which needs its timers enabled.
     ///
     /// # Errors
     ///
-    /// When a backend fails, when what they hold contradicts itself, or when the
-    /// vote store lost what it held.
+    /// A configuration that cannot work, a store that fails, a lost vote, or
+    /// stored state that contradicts itself. Nothing runs then.
     pub async fn spawn(config: NodeConfig, backends: Backends) -> Result<Self, NodeError> {
-        start::start(config, backends).await
+        let clock = Clock::started_now();
+        let Backends {
+            log,
+            stable,
+            network,
+            mut state_machine,
+        } = backends;
+        let applied = state_machine
+            .applied()
+            .await
+            .map_err(|source| NodeError::storage("the state machine", source))?;
+        let restored = restore::load(&config, log.as_ref(), stable.as_ref(), applied).await?;
+        let raft = Raft::restore(config.raft.clone(), restored, clock.now())?;
+
+        let durable_applied = state_machine.durable_applied();
+        let replica = config.raft.replica;
+        let group = config.raft.group;
+        let metrics = Arc::new(Metrics::of(replica.node, group));
+        let mailbox = Arc::new(Mailbox::new(&config, Arc::clone(&metrics)));
+        let status = raft.status();
+        let mut outbound = Outbound::new(Arc::clone(&network), replica.node, group);
+        outbound.follow(&status.membership);
+        network.register(group, Arc::clone(&mailbox) as Arc<dyn Inbox>);
+        let stores = Stores { log, stable };
+        let parts = Parts {
+            raft,
+            clock,
+            helpers: Helpers::spawn(stores, state_machine, &mailbox, &metrics),
+            mailbox,
+            outbound,
+            publisher: Publisher::new(status, durable_applied, Arc::clone(&metrics)),
+            durable_applied,
+            metrics,
+        };
+        Ok(Self {
+            handle: Arc::new(spawn_loop(config.raft, parts)),
+        })
     }
 
-    /// Proposes a command, on whichever node leads, and waits until it is
-    /// committed and applied here.
+    /// Has `command` committed and applied, from whichever node this is.
     ///
-    /// Costs one commit. Dropping the future does not take the proposal back.
+    /// Dropping the future does not take the proposal back.
     ///
     /// # Errors
     ///
-    /// See [`ProposeError`]: after a refusal the command has no effect and never
-    /// will; after `Unknown` it may have one.
+    /// Refused, or of unknown outcome; see [`ProposeError`]. Unknown at the
+    /// latest after [`Config::request_timeout`].
     pub async fn propose(&self, command: Bytes) -> Result<Committed, ProposeError> {
-        let (answer, outcome) = oneshot::channel();
-        self.requests
-            .try_send(Request::Propose { command, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => ProposeError::Overloaded {
-                    pending: self.requests.max_capacity(),
-                },
-                mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
-            })?;
-        // An answer is dropped only by a loop that stopped with it in hand.
-        outcome.await.unwrap_or(Err(ProposeError::Unknown {
-            reason: "the node stopped",
-        }))
-    }
-
-    /// Waits until a read of the local state machine is linearizable: it then
-    /// shows every write that was acknowledged, anywhere, before this call.
-    ///
-    /// Costs a round of heartbeats, shared by all reads that wait for it; on a
-    /// follower also a round trip to the leader.
-    ///
-    /// # Errors
-    ///
-    /// See [`ReadError`]. Trying again is always safe.
-    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
-        let (answer, outcome) = oneshot::channel();
-        self.requests
-            .try_send(Request::Read { answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => ReadError::Overloaded {
-                    pending: self.requests.max_capacity(),
-                },
-                mpsc::error::TrySendError::Closed(_) => ReadError::Stopped,
-            })?;
-        outcome.await.unwrap_or(Err(ReadError::Stopped))
-    }
-
-    /// The node at a glance, as of the latest change.
-    pub fn status(&self) -> NodeStatus {
-        self.status.borrow().clone()
-    }
-
-    /// Follows the node's status.
-    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
-        self.status.clone()
-    }
-
-    /// Stops the node and waits until its tasks have ended. What waits for an
-    /// outcome gets one: `Unknown` for proposals that may be in the log.
-    pub async fn shutdown(&self) {
-        // Fails only when the loop has ended already.
-        let _ = self.stop.send(true);
-        if let Some(driver) = self.driver.lock().await.take() {
-            // A loop that panicked has told the panic hook; it has stopped, too.
-            let _ = driver.await;
+        let watch = Stopwatch::started();
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.propose(command, reply)?;
+        let unknown = |reason| Err(ProposeError::Unknown { reason });
+        match within(self.handle.config.request_timeout, outcome).await {
+            Some(Ok(outcome)) => {
+                if outcome.is_ok() {
+                    self.handle.metrics.proposal_seconds.record(watch.elapsed());
+                }
+                outcome
+            }
+            Some(Err(_)) => unknown("the node stopped before the outcome was known"),
+            None => unknown("no outcome within the request timeout"),
         }
     }
+
+    /// Waits until this node's state machine holds everything that was
+    /// acknowledged before the call; reading it afterwards is linearizable.
+    /// Answers the index it holds at least.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`]; [`ReadError::Unconfirmed`] at the latest after
+    /// [`Config::request_timeout`].
+    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+        let watch = Stopwatch::started();
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.read(reply)?;
+        match within(self.handle.config.request_timeout, outcome).await {
+            Some(Ok(outcome)) => {
+                if outcome.is_ok() {
+                    self.handle.metrics.read_seconds.record(watch.elapsed());
+                }
+                outcome
+            }
+            Some(Err(_)) => Err(ReadError::Stopped),
+            None => Err(ReadError::Unconfirmed),
+        }
+    }
+
+    /// The node at a glance. Copies the status; [`Node::watch`] lends it.
+    pub fn status(&self) -> NodeStatus {
+        self.handle.status.borrow().clone()
+    }
+
+    /// The status, and word of each change. Changes that follow each other
+    /// quickly are seen as one.
+    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+        self.handle.status.clone()
+    }
+
+    /// How the replica is configured.
+    pub fn config(&self) -> &Config {
+        &self.handle.config
+    }
+
+    /// Stops the node and returns when all its tasks have ended and its stores
+    /// are let go; a disk that hangs is waited for. Requests that wait end at once:
+    /// as stopped, or as unknown if they may be in the log. Stopping again is no harm.
+    pub async fn shutdown(&self) {
+        self.handle.mailbox.request_stop();
+        let mut ended = self.handle.ended.clone();
+        // It never changes: an error is the word that it closed.
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+/// Starts the loop, and a guard that speaks for it if it panics.
+fn spawn_loop(config: Config, parts: Parts) -> Handle {
+    let mailbox = Arc::clone(&parts.mailbox);
+    let publisher = parts.publisher.clone();
+    let (running, ended) = watch::channel(());
+    let handle = Handle {
+        config,
+        mailbox: Arc::clone(&mailbox),
+        status: publisher.subscribe(),
+        ended,
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let driver = tokio::spawn(Driver::new(parts).run());
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            let error = NodeError::panicked("loop", error);
+            tracing::error!(error = %error, "the node failed");
+            publisher.stopped(Some(&error));
+            // Whoever still waits learns it from its reply being dropped.
+            drop(mailbox.close());
+        }
+        drop(running);
+    });
+    handle
 }

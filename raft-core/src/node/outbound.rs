@@ -1,29 +1,71 @@
-//! Groups what one turn of the loop sends by peer.
+//! Groups what one turn sends by peer, and hands it to the transport.
+//!
+//! The queue per peer is the transport's: it is bounded and never blocks
+//! (duties 1 and 2 of [`Network`]).
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::network::Network;
-use crate::types::NodeId;
+use crate::types::{GroupId, NodeId};
 
-/// Messages of one turn, by peer.
-#[derive(Debug, Default)]
+/// The way out of one node.
 pub(super) struct Outbound {
-    batches: BTreeMap<NodeId, Vec<Envelope>>,
+    network: Arc<dyn Network>,
+    own: NodeId,
+    group: GroupId,
+    /// What the transport knows of the members.
+    membership: Option<Arc<Membership>>,
+    /// A handful of peers: looking through them is faster than a map.
+    batches: Vec<(NodeId, Vec<Envelope>)>,
 }
 
 impl Outbound {
-    pub(super) fn add(&mut self, envelope: Envelope) {
-        self.batches
-            .entry(envelope.to.node)
-            .or_default()
-            .push(envelope);
+    pub(super) fn new(network: Arc<dyn Network>, own: NodeId, group: GroupId) -> Self {
+        Self {
+            network,
+            own,
+            group,
+            membership: None,
+            batches: Vec::new(),
+        }
     }
 
-    /// Hands every batch over; the network never blocks.
-    pub(super) fn flush(self, network: &dyn Network) {
-        for (to, batch) in self.batches {
-            network.send(to, batch);
+    /// Tells the transport who the peers are, if that changed.
+    pub(super) fn follow(&mut self, membership: &Arc<Membership>) {
+        if self
+            .membership
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, membership))
+        {
+            return;
         }
+        self.membership = Some(Arc::clone(membership));
+        let peers = membership
+            .members()
+            .iter()
+            .filter(|&(&node, _)| node != self.own)
+            .map(|(&node, info)| (node, info.clone()))
+            .collect();
+        self.network.set_peers(self.group, peers);
+    }
+
+    pub(super) fn push(&mut self, envelope: Envelope) {
+        let to = envelope.to.node;
+        match self.batches.iter_mut().find(|(node, _)| *node == to) {
+            Some((_, batch)) => batch.push(envelope),
+            None => self.batches.push((to, vec![envelope])),
+        }
+    }
+
+    /// Hands everything over; answers how many messages that were.
+    pub(super) fn flush(&mut self) -> u64 {
+        let mut sent = 0;
+        for (to, batch) in self.batches.drain(..) {
+            sent += batch.len() as u64;
+            self.network.send(to, batch);
+        }
+        sent
     }
 }

@@ -1,49 +1,55 @@
-//! Who waits for which ticket.
+//! Requests of this node's clients that the protocol has and that wait for their outcome.
 
 use std::collections::BTreeMap;
 
-use super::{ProposeAnswer, ReadAnswer};
-use crate::error::ProposeError;
 use crate::protocol::Ticket;
 
-/// Waiting clients, by ticket. Each gets exactly one answer.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    last_ticket: u64,
-    proposals: BTreeMap<u64, ProposeAnswer>,
-    reads: BTreeMap<u64, ReadAnswer>,
+/// Requests of one kind by ticket.
+#[derive(Debug)]
+pub(super) struct Pending<R> {
+    last: Ticket,
+    waiting: BTreeMap<Ticket, R>,
 }
 
-impl Pending {
-    pub(super) fn add_proposal(&mut self, answer: ProposeAnswer) -> Ticket {
-        self.last_ticket += 1;
-        self.proposals.insert(self.last_ticket, answer);
-        Ticket(self.last_ticket)
-    }
-
-    pub(super) fn add_read(&mut self, answer: ReadAnswer) -> Ticket {
-        self.last_ticket += 1;
-        self.reads.insert(self.last_ticket, answer);
-        Ticket(self.last_ticket)
-    }
-
-    pub(super) fn take_proposal(&mut self, ticket: Ticket) -> Option<ProposeAnswer> {
-        self.proposals.remove(&ticket.0)
-    }
-
-    pub(super) fn take_read(&mut self, ticket: Ticket) -> Option<ReadAnswer> {
-        self.reads.remove(&ticket.0)
-    }
-
-    /// The node stops: proposals handed to the protocol may be in the log.
-    pub(super) fn fail_all(&mut self) {
-        for (_, answer) in std::mem::take(&mut self.proposals) {
-            let _ = answer.send(Err(ProposeError::Unknown {
-                reason: "the node stopped",
-            }));
+impl<R> Pending<R> {
+    pub(super) const fn new() -> Self {
+        Self {
+            last: Ticket(0),
+            waiting: BTreeMap::new(),
         }
-        for (_, answer) in std::mem::take(&mut self.reads) {
-            let _ = answer.send(Err(crate::error::ReadError::Stopped));
-        }
+    }
+
+    /// Remembers where the outcome goes, under a ticket above all earlier ones.
+    pub(super) fn insert(&mut self, reply: R) -> Ticket {
+        self.last = Ticket(self.last.0 + 1);
+        self.waiting.insert(self.last, reply);
+        self.last
+    }
+
+    /// Where the outcome goes; nothing if it went there already.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<R> {
+        self.waiting.remove(&ticket)
+    }
+
+    /// All that wait, in the order they came.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = R> + use<R> {
+        std::mem::take(&mut self.waiting).into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let mut pending = Pending::new();
+        let first = pending.insert("first");
+        let second = pending.insert("second");
+
+        assert!(first < second);
+        assert_eq!(pending.take(first), Some("first"));
+        assert_eq!(pending.take(first), None);
+        assert_eq!(pending.take_all().collect::<Vec<_>>(), ["second"]);
     }
 }

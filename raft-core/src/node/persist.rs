@@ -1,13 +1,21 @@
-//! The persist task: makes term, vote and entries durable, in order.
+//! The writer task: term, vote and entries become durable here, a group at a time.
 //!
-//! Group commit: what queued while the last sync ran becomes the next batch.
+//! While one sync runs, requests queue; the next sync covers them all. A
+//! completion names the last of them. After a failed write nothing is written
+//! any more: what the disk holds is not known before the stores are reopened.
+//!
+//! The queue needs no bound of its own: a leader appends at most
+//! `max_uncommitted_bytes` ahead, and a follower gets at most
+//! `max_inflight_bytes` ahead of what it acknowledged.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::NodeError;
-use super::driver::Completed;
+use super::clock::Stopwatch;
+use super::error::NodeError;
+use super::inbound::{Completion, Mailbox};
+use super::metrics::{Metrics, gauge_value};
 use crate::entry::{Entry, LogSlice};
 use crate::hard_state::HardState;
 use crate::log_store::{AppendBatch, LogStore};
@@ -15,91 +23,111 @@ use crate::protocol::{Persist, PersistToken};
 use crate::stable_store::StableStore;
 use crate::types::LogIndex;
 
-/// Most requests that become one batch.
-const MAX_BATCH: usize = 4096;
+/// Entries up to this size share a sync; what queues beyond goes with the next
+/// one, so that a flood does not make its first entries wait for its last.
+const MAX_GROUP_BYTES: usize = 16 << 20;
 
-/// Starts the task; it ends when the sender is dropped or a write failed.
-pub(super) fn spawn(
-    stable: Arc<dyn StableStore>,
-    log: Arc<dyn LogStore>,
-    completed: mpsc::UnboundedSender<Completed>,
-) -> mpsc::UnboundedSender<Persist> {
-    // Unbounded: its content is what the protocol holds uncommitted, which is bounded in bytes.
-    let (sender, mut queue) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut requests = Vec::new();
-        while queue.recv_many(&mut requests, MAX_BATCH).await > 0 {
-            let merged = Merged::of(requests.drain(..));
-            let token = merged.token;
-            let report = match write(stable.as_ref(), log.as_ref(), merged).await {
-                Ok(()) => Completed::Persisted(token),
-                Err(error) => Completed::Failed(error),
-            };
-            let is_failure = matches!(report, Completed::Failed(_));
-            if completed.send(report).is_err() || is_failure {
-                return;
+/// Where the writer writes.
+pub(super) struct Stores {
+    pub(super) log: Arc<dyn LogStore>,
+    pub(super) stable: Arc<dyn StableStore>,
+}
+
+/// Makes durable what comes, in order, until nothing more comes.
+pub(super) async fn run(
+    stores: Stores,
+    mut requests: mpsc::UnboundedReceiver<Persist>,
+    mailbox: Arc<Mailbox>,
+    metrics: Arc<Metrics>,
+) {
+    while let Some(first) = requests.recv().await {
+        let mut group = Group::default();
+        group.add(first);
+        while group.bytes < MAX_GROUP_BYTES {
+            match requests.try_recv() {
+                Ok(next) => group.add(next),
+                Err(_) => break,
             }
         }
-    });
-    sender
+        let watch = Stopwatch::started();
+        metrics
+            .persist_entries
+            .record(gauge_value(group.entries.len() as u64));
+        match write(&stores, group).await {
+            Ok(token) => mailbox.complete(Completion::Persisted(token)),
+            Err(error) => return mailbox.complete(Completion::Failed(error)),
+        }
+        metrics.persist_seconds.record(watch.elapsed());
+    }
 }
 
-async fn write(
-    stable: &dyn StableStore,
-    log: &dyn LogStore,
-    merged: Merged,
-) -> Result<(), NodeError> {
-    // Term and vote first: the log must never hold a term that the vote store has not seen.
-    if let Some(hard_state) = merged.hard_state {
-        stable
-            .save(hard_state)
-            .await
-            .map_err(|source| ("saving term and vote", source))?;
+/// Term and vote first: entries of a term must not outlive the knowledge of it.
+async fn write(stores: &Stores, group: Group) -> Result<PersistToken, NodeError> {
+    if let Some(state) = group.hard_state {
+        let saved = stores.stable.save(state).await;
+        saved.map_err(|source| NodeError::storage("saving term and vote", source))?;
     }
-    if merged.truncate_from.is_some() || !merged.entries.is_empty() {
-        let entries = LogSlice::new(merged.entries).expect("the protocol appends runs");
-        let batch = AppendBatch {
-            truncate_from: merged.truncate_from,
-            entries,
-        };
-        log.append(batch)
-            .await
-            .map_err(|source| ("appending to the log", source))?;
+    let token = group.token;
+    if let Some(batch) = group.into_batch() {
+        let appended = stores.log.append(batch).await;
+        appended.map_err(|source| NodeError::storage("appending to the log", source))?;
     }
-    Ok(())
+    Ok(token)
 }
 
-/// Several requests as one: the same final state, one sync each for vote and log.
+/// Several requests as one: the same effect as one after the other.
 #[derive(Debug, Default)]
-struct Merged {
+struct Group {
     token: PersistToken,
     hard_state: Option<HardState>,
+    /// The first entry of the store to forget.
     truncate_from: Option<LogIndex>,
+    /// From here on the group alone says what the log holds; the store's part ends before.
+    start: Option<LogIndex>,
     entries: Vec<Entry>,
+    bytes: usize,
 }
 
-impl Merged {
-    fn of(requests: impl Iterator<Item = Persist>) -> Self {
-        let mut merged = Self::default();
-        for request in requests {
-            merged.add(request);
-        }
-        merged
-    }
-
+impl Group {
     fn add(&mut self, request: Persist) {
         self.token = request.token;
         self.hard_state = request.hard_state.or(self.hard_state);
-        if let Some(cut) = request.truncate_from {
-            let keep = self.entries.partition_point(|entry| entry.index() < cut);
-            self.entries.truncate(keep);
-            // A cut inside what this batch itself appends needs none in the store,
-            // but for the cut that the batch began with.
-            if self.entries.is_empty() {
-                self.truncate_from = Some(self.truncate_from.map_or(cut, |from| from.min(cut)));
+        if let Some(from) = request.truncate_from {
+            self.truncate(from);
+        }
+        if let Some(first) = request.entries.first() {
+            self.start.get_or_insert(first.index);
+            self.bytes += request.entries.size();
+            self.entries.extend(request.entries.into_entries());
+        }
+    }
+
+    fn truncate(&mut self, from: LogIndex) {
+        match self.start {
+            // Only entries that no disk has seen yet: they are just not written.
+            Some(start) if from >= start => {
+                let kept = usize::try_from(from.distance_from(start)).unwrap_or(usize::MAX);
+                self.entries.truncate(kept);
+            }
+            _ => {
+                self.truncate_from = Some(from);
+                self.start = Some(from);
+                self.entries.clear();
             }
         }
-        self.entries.extend(request.entries.into_entries());
+    }
+
+    /// What to append, if the log changes at all.
+    fn into_batch(self) -> Option<AppendBatch> {
+        if self.truncate_from.is_none() && self.entries.is_empty() {
+            return None;
+        }
+        let entries = LogSlice::new(self.entries)
+            .expect("the protocol's requests, one after the other, leave a log without gaps");
+        Some(AppendBatch {
+            truncate_from: self.truncate_from,
+            entries,
+        })
     }
 }
 
@@ -108,74 +136,139 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::LogId;
+    use crate::types::{LogId, Term};
 
-    fn request(token: u64, cut: Option<u64>, first: u64, count: u64, term: u64) -> Persist {
-        let entries = (first..first + count)
-            .map(|i| Entry::blank(LogId::new(term, i)))
+    /// A log as the duties of `LogStore` see it, one change at a time.
+    #[derive(Clone, Debug, Default, Eq, PartialEq)]
+    struct NaiveLog(Vec<LogId>);
+
+    impl NaiveLog {
+        fn of_terms(terms: &[u64]) -> Self {
+            let ids = terms
+                .iter()
+                .zip(1..)
+                .map(|(&term, index)| LogId::new(term, index));
+            Self(ids.collect())
+        }
+
+        fn last(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn change(&mut self, truncate_from: Option<LogIndex>, entries: &LogSlice) {
+            if let Some(from) = truncate_from {
+                assert!(from.get() <= self.last(), "cuts at {from}, beyond the end");
+                self.0.truncate(usize::try_from(from.get()).unwrap() - 1);
+            }
+            for entry in entries.entries() {
+                assert_eq!(entry.index().get(), self.last() + 1, "a gap or an overlap");
+                self.0.push(entry.log_id);
+            }
+        }
+    }
+
+    fn persist(token: u64, truncate_from: Option<u64>, terms: &[u64], first: u64) -> Persist {
+        let entries = terms
+            .iter()
+            .zip(first..)
+            .map(|(&term, index)| Entry::blank(LogId::new(term, index)))
             .collect();
         Persist {
             token: PersistToken(token),
             hard_state: None,
-            truncate_from: cut.map(LogIndex::new),
+            truncate_from: truncate_from.map(LogIndex::new),
             entries: LogSlice::new(entries).unwrap(),
         }
     }
 
-    /// What a log becomes by a cut and a run.
-    fn carry_out(log: &mut Vec<Entry>, cut: Option<LogIndex>, entries: &[Entry]) {
-        if let Some(cut) = cut {
-            log.retain(|entry| entry.index() < cut);
-        }
-        if let Some(first) = entries.first() {
-            let last = log.last().map_or(LogIndex::ZERO, Entry::index);
-            assert_eq!(first.index(), last.next(), "a gap or an overlap");
-        }
-        log.extend_from_slice(entries);
-    }
-
-    proptest! {
-        #[test]
-        fn a_merged_batch_leaves_the_log_that_its_requests_leave_one_by_one(
-            steps in prop::collection::vec((0u64..6, 0u64..4, any::<bool>()), 1..12),
-            stored in 0u64..6,
-        ) {
-            let initial: Vec<Entry> = (1..=stored).map(|i| Entry::blank(LogId::new(1, i))).collect();
-            let mut expected = initial.clone();
-            let mut requests = Vec::new();
-            for (token, (back, count, cuts)) in (1..).zip(steps) {
-                let last = expected.len() as u64;
-                let cut = (cuts && back < last).then(|| last - back);
-                let first = cut.unwrap_or(last + 1);
-                let next = request(token, cut, first, count, token + 1);
-                carry_out(&mut expected, next.truncate_from, next.entries.entries());
-                requests.push(next);
-            }
-
-            let merged = Merged::of(requests.into_iter());
-            let mut found = initial;
-            carry_out(&mut found, merged.truncate_from, &merged.entries);
-
-            prop_assert_eq!(found, expected);
-        }
+    fn merged(requests: impl IntoIterator<Item = Persist>) -> Group {
+        let mut group = Group::default();
+        requests.into_iter().for_each(|request| group.add(request));
+        group
     }
 
     #[test]
-    fn the_latest_term_and_vote_win() {
-        let saved = |term| HardState {
-            current_term: crate::types::Term::new(term),
+    fn runs_that_follow_each_other_become_one() {
+        let group = merged([persist(1, None, &[1, 1], 4), persist(2, None, &[1], 6)]);
+
+        assert_eq!(group.token, PersistToken(2));
+        let batch = group.into_batch().unwrap();
+        assert_eq!(batch.truncate_from, None);
+        assert_eq!(batch.entries.last(), Some(LogId::new(1, 6)));
+        assert_eq!(batch.entries.len(), 3);
+    }
+
+    #[test]
+    fn a_cut_inside_the_group_never_reaches_the_store() {
+        let group = merged([persist(1, None, &[1, 1], 4), persist(2, Some(5), &[2], 5)]);
+
+        let batch = group.into_batch().unwrap();
+        assert_eq!(batch.truncate_from, None);
+        assert_eq!(batch.entries.first(), Some(LogId::new(1, 4)));
+        assert_eq!(batch.entries.last(), Some(LogId::new(2, 5)));
+    }
+
+    #[test]
+    fn a_cut_below_the_group_replaces_all_of_it() {
+        let group = merged([
+            persist(1, Some(6), &[2, 2], 6),
+            persist(2, Some(3), &[3], 3),
+        ]);
+
+        let batch = group.into_batch().unwrap();
+        assert_eq!(batch.truncate_from, Some(LogIndex::new(3)));
+        assert_eq!(batch.entries.entries(), [Entry::blank(LogId::new(3, 3))]);
+    }
+
+    #[test]
+    fn a_group_that_cuts_all_it_appended_leaves_the_store_alone() {
+        let group = merged([persist(1, None, &[1], 4), persist(2, Some(4), &[], 4)]);
+
+        assert_eq!(group.into_batch(), None);
+    }
+
+    #[test]
+    fn the_latest_term_and_vote_count() {
+        let vote = |term| HardState {
+            current_term: Term::new(term),
             voted_for: None,
         };
-        let mut first = request(1, None, 1, 0, 1);
-        first.hard_state = Some(saved(3));
-        let mut second = request(2, None, 1, 1, 1);
-        second.hard_state = Some(saved(4));
-        let third = request(3, None, 2, 1, 4);
+        let mut requests = [1, 2, 3].map(|token| persist(token, None, &[], 1));
+        requests[0].hard_state = Some(vote(7));
+        requests[1].hard_state = Some(vote(8));
 
-        let merged = Merged::of([first, second, third].into_iter());
+        assert_eq!(merged(requests).hard_state, Some(vote(8)));
+    }
 
-        assert_eq!(merged.hard_state, Some(saved(4)));
-        assert_eq!(merged.token, PersistToken(3));
-        assert_eq!(merged.entries.len(), 2);
+    proptest! {
+        /// Cuts and runs at random, grouped at random, against one change at a time.
+        #[test]
+        fn a_group_has_the_effect_of_its_requests_in_order(
+            start in 0_usize..6,
+            changes in prop::collection::vec(
+                (prop::option::of(0_u64..12), 0_usize..4, prop::bool::weighted(0.3)),
+                1..40,
+            ),
+        ) {
+            let mut one_by_one = NaiveLog::of_terms(&vec![1; start]);
+            let mut in_groups = one_by_one.clone();
+            let mut group = Group::default();
+            for (step, (cut, count, ends_group)) in (1_u64..).zip(changes) {
+                // Only cuts that the protocol could ask for: of entries that are there.
+                let cut = cut.filter(|&at| 1 <= at && at <= one_by_one.last());
+                let first = cut.unwrap_or(one_by_one.last() + 1);
+                let request = persist(step, cut, &vec![step + 1; count], first);
+                one_by_one.change(request.truncate_from, &request.entries);
+                group.add(request);
+                if ends_group {
+                    let done = std::mem::take(&mut group);
+                    prop_assert_eq!(done.token, PersistToken(step));
+                    if let Some(batch) = done.into_batch() {
+                        in_groups.change(batch.truncate_from, &batch.entries);
+                    }
+                    prop_assert_eq!(&in_groups, &one_by_one);
+                }
+            }
+        }
     }
 }

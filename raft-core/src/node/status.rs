@@ -1,56 +1,91 @@
-//! The node at a glance, in a watch.
+//! What a node shows of itself.
+
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::metrics;
-use crate::protocol::{Raft, Status};
+use super::error::NodeError;
+use super::metrics::Metrics;
+use crate::protocol::{RoleKind, Status};
+use crate::types::LogIndex;
 
 /// A node at a glance.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct NodeStatus {
-    /// The replica.
+    /// The replica it runs. Once the node is stopped: as it was, but without a
+    /// role and a leader.
     pub raft: Status,
-    /// Why the node had to stop; nothing while it runs or was stopped on purpose.
-    pub failure: Option<String>,
-    /// Whether the node runs.
+    /// The position up to which a crash loses nothing of the state machine.
+    pub durable_applied: LogIndex,
+    /// Whether the node takes requests.
     pub is_running: bool,
+    /// Why the node failed, if it did. It does not recover; start it anew.
+    pub failure: Option<String>,
 }
 
-/// Publishes the status when it changes.
-#[derive(Debug)]
-pub(super) struct StatusBoard {
+/// Publishes the status to whoever watches.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher {
     sender: watch::Sender<NodeStatus>,
+    metrics: Arc<Metrics>,
 }
 
-impl StatusBoard {
-    pub(super) fn new(raft: &Raft) -> (Self, watch::Receiver<NodeStatus>) {
+impl Publisher {
+    /// Starts with a replica that just came up.
+    pub(super) fn new(raft: Status, durable_applied: LogIndex, metrics: Arc<Metrics>) -> Self {
         let status = NodeStatus {
-            raft: raft.status(),
-            failure: None,
+            raft,
+            durable_applied,
             is_running: true,
+            failure: None,
         };
-        let (sender, receiver) = watch::channel(status);
-        (Self { sender }, receiver)
-    }
-
-    pub(super) fn publish(&self, raft: &Raft) {
-        let status = raft.status();
-        let changed = self.sender.send_if_modified(|board| {
-            let changed = board.raft != status;
-            if changed {
-                board.raft = status;
-            }
-            changed
-        });
-        if changed {
-            metrics::publish(raft.config().group, &self.sender.borrow().raft);
+        metrics.show(&status);
+        Self {
+            sender: watch::Sender::new(status),
+            metrics,
         }
     }
 
-    pub(super) fn stopped(&self, failure: Option<String>) {
-        self.sender.send_modify(|board| {
-            board.failure = failure;
-            board.is_running = false;
+    pub(super) fn subscribe(&self) -> watch::Receiver<NodeStatus> {
+        self.sender.subscribe()
+    }
+
+    /// Shows the replica after a turn; wakes watchers only if something changed.
+    pub(super) fn publish(&self, raft: Status, durable_applied: LogIndex) {
+        self.update(|status| {
+            if status.raft == raft && status.durable_applied == durable_applied {
+                return false;
+            }
+            status.raft = raft;
+            status.durable_applied = durable_applied;
+            true
+        });
+    }
+
+    /// Shows that the node stopped, and why if it failed. The first reason stays.
+    pub(super) fn stopped(&self, failure: Option<&NodeError>) {
+        self.update(|status| {
+            status.raft.role = RoleKind::Follower;
+            status.raft.leader = None;
+            status.raft.followers.clear();
+            status.raft.pending_proposals = 0;
+            status.raft.pending_reads = 0;
+            status.is_running = false;
+            if status.failure.is_none() {
+                status.failure = failure.map(NodeError::with_causes);
+            }
+            true
+        });
+    }
+
+    fn update(&self, change: impl FnOnce(&mut NodeStatus) -> bool) {
+        self.sender.send_if_modified(|status| {
+            let changed = change(status);
+            if changed {
+                self.metrics.show(status);
+            }
+            changed
         });
     }
 }

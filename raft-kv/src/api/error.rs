@@ -1,0 +1,223 @@
+//! Why a request was not served, and the code and text that say so to clients.
+//!
+//! The texts are etcd's, because its clients compare them: some decide by the
+//! text whether to try again.
+
+use raft_core::{ProposeError, ReadError, StorageError};
+use tonic::{Code, Status};
+
+use crate::model::KvError;
+use crate::mvcc::QueryError;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The store refused it.
+    #[error(transparent)]
+    Kv(#[from] KvError),
+    /// A sort order or target that does not exist.
+    #[error("invalid sort option")]
+    SortOption,
+    /// A compare with a relation or target that does not exist.
+    #[error("invalid compare")]
+    Compare,
+    /// The lease does not exist.
+    #[error("requested lease not found")]
+    LeaseNotFound,
+    /// A lease was given together with `ignore_lease`.
+    #[error("lease is provided")]
+    LeaseProvided,
+    /// More bytes than allowed.
+    #[error("request is too large")]
+    TooLarge,
+    /// Too much waits already.
+    #[error("too many requests")]
+    TooManyRequests,
+    /// Refused, nothing changed: there was no leader for as long as the request could wait.
+    #[error("no leader")]
+    NoLeader,
+    /// Outcome unknown: no answer in time.
+    #[error("request timed out")]
+    Timeout,
+    /// Outcome unknown: the leader changed on the way.
+    #[error("request timed out, possibly due to previous leader failure")]
+    LeaderFailed,
+    /// The client's own deadline passed first.
+    #[error("context deadline exceeded")]
+    DeadlineExceeded,
+    /// The server stops.
+    #[error("server stopped")]
+    Stopped,
+    /// Stored data cannot be read.
+    #[error("the store of this member cannot be read: {0}")]
+    Storage(String),
+    /// The answer of the state machine is none.
+    #[error("this member does not understand the answer of its own store: {0}")]
+    Answer(String),
+    /// What raft-kv does not do yet.
+    #[error("raft-kv does not support {0} yet")]
+    Unsupported(&'static str),
+}
+
+impl ApiError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Kv(KvError::FutureRevision | KvError::Compacted) => Code::OutOfRange,
+            Self::Kv(KvError::UnknownCommand(_)) | Self::Answer(_) => Code::Internal,
+            Self::Kv(_)
+            | Self::SortOption
+            | Self::Compare
+            | Self::LeaseProvided
+            | Self::TooLarge => Code::InvalidArgument,
+            Self::LeaseNotFound => Code::NotFound,
+            Self::TooManyRequests => Code::ResourceExhausted,
+            Self::NoLeader | Self::Timeout | Self::LeaderFailed | Self::Stopped => {
+                Code::Unavailable
+            }
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::Storage(_) => Code::DataLoss,
+            Self::Unsupported(_) => Code::Unimplemented,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Kv(KvError::FutureRevision | KvError::Compacted) => {
+                format!("etcdserver: mvcc: {self}")
+            }
+            Self::DeadlineExceeded => self.to_string(),
+            _ => format!("etcdserver: {self}"),
+        }
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.code(), error.text())
+    }
+}
+
+impl From<ProposeError> for ApiError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Overloaded { .. } => Self::TooManyRequests,
+            ProposeError::Unknown { .. } => Self::LeaderFailed,
+            ProposeError::Stopped => Self::Stopped,
+            // What remains is refused for want of a leader.
+            _ => Self::NoLeader,
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Overloaded { .. } => Self::TooManyRequests,
+            ReadError::Stopped => Self::Stopped,
+            ReadError::Unconfirmed => Self::Timeout,
+            _ => Self::NoLeader,
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Refused(error) => Self::Kv(error),
+            QueryError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(crate::server::with_causes(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// etcd's clients compare code and text.
+    #[test]
+    fn errors_carry_the_codes_and_texts_of_etcd() {
+        let table: [(ApiError, Code, &str); 14] = [
+            (
+                KvError::EmptyKey.into(),
+                Code::InvalidArgument,
+                "etcdserver: key is not provided",
+            ),
+            (
+                KvError::KeyNotFound.into(),
+                Code::InvalidArgument,
+                "etcdserver: key not found",
+            ),
+            (
+                KvError::ValueProvided.into(),
+                Code::InvalidArgument,
+                "etcdserver: value is provided",
+            ),
+            (
+                KvError::DuplicateKey.into(),
+                Code::InvalidArgument,
+                "etcdserver: duplicate key given in txn request",
+            ),
+            (
+                KvError::TooManyOps.into(),
+                Code::InvalidArgument,
+                "etcdserver: too many operations in txn request",
+            ),
+            (
+                KvError::FutureRevision.into(),
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision is a future revision",
+            ),
+            (
+                KvError::Compacted.into(),
+                Code::OutOfRange,
+                "etcdserver: mvcc: required revision has been compacted",
+            ),
+            (
+                ApiError::SortOption,
+                Code::InvalidArgument,
+                "etcdserver: invalid sort option",
+            ),
+            (
+                ApiError::LeaseNotFound,
+                Code::NotFound,
+                "etcdserver: requested lease not found",
+            ),
+            (
+                ApiError::TooLarge,
+                Code::InvalidArgument,
+                "etcdserver: request is too large",
+            ),
+            (
+                ProposeError::Overloaded { pending: 9 }.into(),
+                Code::ResourceExhausted,
+                "etcdserver: too many requests",
+            ),
+            (
+                ProposeError::NoLeader.into(),
+                Code::Unavailable,
+                "etcdserver: no leader",
+            ),
+            (
+                ApiError::Timeout,
+                Code::Unavailable,
+                "etcdserver: request timed out",
+            ),
+            (
+                ProposeError::Unknown { reason: "test" }.into(),
+                Code::Unavailable,
+                "etcdserver: request timed out, possibly due to previous leader failure",
+            ),
+        ];
+        for (error, code, text) in table {
+            let status = Status::from(error);
+            assert_eq!((status.code(), status.message()), (code, text));
+        }
+    }
+}

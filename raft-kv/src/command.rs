@@ -1,0 +1,204 @@
+//! What goes through the log, what comes back, and how both are encoded.
+//!
+//! Every encoding starts with a version byte. Bincode appears in this file
+//! alone; the bytes it writes are part of the log's format, so a change of the
+//! types in [`crate::model`] needs a new version here.
+
+use raft_core::Membership;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{DeleteRange, DeleteRangeResult, KvError, Put, PutResult, Txn, TxnResult};
+
+/// The version that this program writes.
+const VERSION: u8 = 1;
+
+/// A write, as it travels through the log.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, serde::Deserialize)]
+pub enum Command {
+    /// Writes one key.
+    Put(Put),
+    /// Deletes keys.
+    DeleteRange(DeleteRange),
+    /// A transaction.
+    Txn(Txn),
+}
+
+/// What applying a command gave.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, serde::Deserialize)]
+pub enum Response {
+    /// It was done.
+    Ok(Outcome),
+    /// It was refused and changed nothing.
+    Refused {
+        /// Why.
+        error: KvError,
+        /// The store's revision then.
+        revision: i64,
+    },
+}
+
+/// A command's result.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, serde::Deserialize)]
+pub struct Outcome {
+    /// The store's revision afterwards.
+    pub revision: i64,
+    /// The answer to the command.
+    pub result: CommandResult,
+}
+
+/// The answer to each kind of [`Command`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, serde::Deserialize)]
+pub enum CommandResult {
+    /// To [`Command::Put`].
+    Put(PutResult),
+    /// To [`Command::DeleteRange`].
+    DeleteRange(DeleteRangeResult),
+    /// To [`Command::Txn`].
+    Txn(TxnResult),
+}
+
+impl Command {
+    /// The bytes to propose.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// The command that `bytes` hold.
+    ///
+    /// # Errors
+    ///
+    /// Bytes of a version that this program does not know, or damaged ones.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes)
+    }
+}
+
+impl Response {
+    /// The bytes that the state machine answers.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// The response that `bytes` hold.
+    ///
+    /// # Errors
+    ///
+    /// Bytes of a version that this program does not know, or damaged ones.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes)
+    }
+}
+
+/// Bytes are not what this program writes.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// There are no bytes at all.
+    #[error("no bytes to decode")]
+    Empty,
+    /// Another program version wrote them.
+    #[error("encoding version {version}, this program knows {VERSION}")]
+    UnknownVersion {
+        /// The version found.
+        version: u8,
+    },
+    /// The version is known, the rest makes no sense.
+    #[error("malformed encoding: {reason}")]
+    Malformed {
+        /// Where it stopped making sense.
+        reason: String,
+    },
+}
+
+/// The stored form of a membership; checksum and place are the caller's affair.
+pub(crate) fn encode_membership(membership: &Membership) -> Vec<u8> {
+    encode(membership)
+}
+
+/// The membership that `bytes` hold.
+pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, DecodeError> {
+    decode(bytes)
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bincode::serde::encode_into_std_write(value, &mut bytes, bincode::config::standard())
+        .expect("writing to a vector does not fail, and these types serialize without conditions");
+    bytes
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
+    if version != VERSION {
+        return Err(DecodeError::UnknownVersion { version });
+    }
+    let malformed = |reason: String| DecodeError::Malformed { reason };
+    let (value, used) = bincode::serde::borrow_decode_from_slice(body, bincode::config::standard())
+        .map_err(|error| malformed(error.to_string()))?;
+    if used != body.len() {
+        return Err(malformed(format!("{} bytes left over", body.len() - used)));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put() -> Command {
+        Command::Put(Put {
+            key: b"k".to_vec(),
+            value: b"v".to_vec(),
+            prev_kv: true,
+            ignore_value: false,
+        })
+    }
+
+    #[test]
+    fn a_command_comes_back_as_it_went() {
+        assert_eq!(Command::decode(&put().encode()), Ok(put()));
+    }
+
+    #[test]
+    fn a_response_comes_back_as_it_went() {
+        let response = Response::Refused {
+            error: KvError::FutureRevision,
+            revision: 7,
+        };
+
+        assert_eq!(Response::decode(&response.encode()), Ok(response));
+    }
+
+    /// These bytes lie in logs: a change here needs a new version.
+    #[test]
+    fn the_encoding_of_a_put_is_fixed() {
+        assert_eq!(put().encode(), [1, 0, 1, b'k', 1, b'v', 1, 0]);
+    }
+
+    #[test]
+    fn an_unknown_version_is_named() {
+        let mut bytes = put().encode();
+        bytes[0] = 9;
+
+        assert_eq!(
+            Command::decode(&bytes),
+            Err(DecodeError::UnknownVersion { version: 9 })
+        );
+    }
+
+    #[test]
+    fn cut_or_trailing_bytes_are_malformed() {
+        let bytes = put().encode();
+        let longer = [bytes.as_slice(), &[0]].concat();
+
+        for bad in [&bytes[..bytes.len() - 1], &longer] {
+            let decoded = Command::decode(bad);
+            assert!(
+                matches!(decoded, Err(DecodeError::Malformed { .. })),
+                "{decoded:?}"
+            );
+        }
+        assert_eq!(Command::decode(&[]), Err(DecodeError::Empty));
+    }
+}

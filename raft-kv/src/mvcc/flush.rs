@@ -1,0 +1,74 @@
+//! Makes applied entries durable in the background.
+//!
+//! Without flushes a restart would replay a long log and the log could not be
+//! purged. A thread of its own, because a flush waits for the disk.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use raft_core::StorageError;
+
+use super::state::Shared;
+
+/// An idle store is durable after this long.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A busy one is flushed each time this much was written.
+const UNFLUSHED_BYTES: u64 = 16 << 20;
+
+/// The thread that flushes; it ends when this is dropped.
+pub(super) struct Flusher {
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    pub(super) fn start(shared: Arc<Shared>) -> Result<Self, StorageError> {
+        // One place: a wake-up that is already waiting covers later ones.
+        let (wake, woken) = sync_channel(1);
+        let thread = Builder::new()
+            .name("kv-flush".to_owned())
+            .spawn(move || run(&shared, &woken))
+            .map_err(|error| StorageError::io("starting the flush thread", error))?;
+        Ok(Self {
+            wake: Some(wake),
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells the thread how much waits to be flushed.
+    pub(super) fn unflushed(&self, bytes: u64) {
+        if bytes >= UNFLUSHED_BYTES
+            && let Some(wake) = &self.wake
+        {
+            // Full: it is being woken already. Closed: the thread saw a failure and
+            // closed the state, which the next write reports.
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        drop(self.wake.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the flush thread of the key-value store panicked");
+        }
+    }
+}
+
+fn run(shared: &Shared, woken: &Receiver<()>) {
+    while woken.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Disconnected) {
+        let state = shared.state();
+        if state.unflushed_bytes() == 0 {
+            continue;
+        }
+        if let Err(error) = state.flush() {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the key-value store is closed for writing");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a request sees: the state on disk at one moment, and the changes of
+//! earlier commands of the same batch that are not written yet.
+
+use std::collections::BTreeMap;
+
+use raft_core::{AppliedState, LogId, StorageError};
+use rocksdb::{DBRawIterator, ReadOptions, Snapshot, WriteBatch};
+
+use super::error::{corrupt, from_rocks};
+use super::keys::{self, Revision};
+use super::record::{self, APPLIED_KEY, Applied, Change, Lifetime, MEMBERSHIP_KEY};
+use super::state::{Family, Position, State};
+use crate::model::{Bytes, KeyRange, KeyValue};
+
+/// The state on disk at one moment.
+pub(super) struct Base<'a> {
+    state: &'a State,
+    snapshot: Snapshot<'a>,
+}
+
+impl<'a> Base<'a> {
+    pub(super) fn new(state: &'a State) -> Self {
+        Self {
+            state,
+            snapshot: state.db().snapshot(),
+        }
+    }
+
+    /// Where the state stood at that moment.
+    pub(super) fn position(&self) -> Result<Position, StorageError> {
+        let applied = match self.get(Family::Meta, APPLIED_KEY)? {
+            Some(bytes) => Applied::decode(&bytes)?,
+            None => Applied {
+                log_id: LogId::ZERO,
+                revision: 1,
+            },
+        };
+        let membership = self.get(Family::Meta, MEMBERSHIP_KEY)?;
+        Ok(Position {
+            applied: AppliedState {
+                last_applied: applied.log_id,
+                membership: membership
+                    .map(|bytes| record::open_membership(&bytes))
+                    .transpose()?,
+            },
+            revision: applied.revision,
+        })
+    }
+
+    /// The store's revision at that moment.
+    pub(super) fn revision(&self) -> Result<i64, StorageError> {
+        let bytes = self.get(Family::Meta, APPLIED_KEY)?;
+        bytes.map_or(Ok(1), |bytes| Ok(Applied::decode(&bytes)?.revision))
+    }
+
+    /// All records of a family, in order.
+    pub(super) fn scan(&self, family: Family, options: ReadOptions) -> DBRawIterator<'_> {
+        self.snapshot
+            .raw_iterator_cf_opt(self.state.family(family), options)
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.snapshot
+            .get_cf(self.state.family(family), key)
+            .map_err(from_rocks("reading the key-value database"))
+    }
+}
+
+/// Changes not yet written.
+#[derive(Default)]
+pub(super) struct Pending {
+    index: BTreeMap<Bytes, Option<Lifetime>>,
+    changes: BTreeMap<Revision, Change>,
+}
+
+impl Pending {
+    pub(super) fn insert(&mut self, revision: Revision, change: Change) {
+        self.index
+            .insert(keys::index_key(&change.key, revision), change.lifetime());
+        self.changes.insert(revision, change);
+    }
+
+    /// Forgets the changes of revision `main`, the newest.
+    pub(super) fn roll_back(&mut self, main: i64) {
+        let undone = self.changes.split_off(&Revision { main, sub: 0 });
+        for (revision, change) in undone {
+            self.index.remove(&keys::index_key(&change.key, revision));
+        }
+    }
+
+    /// Adds the changes to what is about to be written.
+    pub(super) fn write_to(&self, batch: &mut WriteBatch, state: &State) {
+        for (key, lifetime) in &self.index {
+            let value = record::encode_index(key, *lifetime);
+            batch.put_cf(state.family(Family::Keys), key, value);
+        }
+        for (revision, change) in &self.changes {
+            let value = change.encode(*revision);
+            batch.put_cf(state.family(Family::Revisions), revision.encode(), value);
+        }
+    }
+}
+
+/// A key that is there at the revision asked for, without its value.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) key: Bytes,
+    pub(super) modified: Revision,
+    pub(super) lifetime: Lifetime,
+}
+
+impl Live {
+    /// The key with everything but its value.
+    pub(super) fn without_value(self) -> KeyValue {
+        KeyValue {
+            key: self.key,
+            value: Vec::new(),
+            create_revision: self.lifetime.create_revision,
+            mod_revision: self.modified.main,
+            version: self.lifetime.version,
+        }
+    }
+}
+
+/// What a request sees.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) base: &'a Base<'a>,
+    pub(super) pending: &'a Pending,
+}
+
+impl<'a> View<'a> {
+    /// Hands each key of a range that is there at `revision` to `each`, in key order.
+    pub(super) fn walk(
+        &self,
+        range: &KeyRange,
+        revision: i64,
+        mut each: impl FnMut(Live),
+    ) -> Result<(), StorageError> {
+        let Some((start, end)) = keys::bounds(range, revision) else {
+            return Ok(());
+        };
+        let mut cursor = Cursor::new(*self, end);
+        cursor.seek(start);
+        while let Some(entry) = cursor.current()? {
+            if entry.modified.main > revision {
+                cursor.seek(keys::seek_key(&entry.key, revision));
+                continue;
+            }
+            cursor.skip_older_changes(&entry.key);
+            if let Some(lifetime) = entry.lifetime {
+                each(Live {
+                    key: entry.key,
+                    modified: entry.modified,
+                    lifetime,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// One key at `revision`, if it is there.
+    pub(super) fn find(&self, key: &[u8], revision: i64) -> Result<Option<Live>, StorageError> {
+        let one = KeyRange {
+            key: key.to_vec(),
+            range_end: Vec::new(),
+        };
+        let mut found = None;
+        self.walk(&one, revision, |live| found = Some(live))?;
+        Ok(found)
+    }
+
+    /// The key together with its value.
+    pub(super) fn with_value(&self, live: Live) -> Result<KeyValue, StorageError> {
+        let value = self.value(&live)?;
+        Ok(KeyValue {
+            value,
+            ..live.without_value()
+        })
+    }
+
+    fn value(&self, live: &Live) -> Result<Bytes, StorageError> {
+        let revision = live.modified;
+        let change = match self.pending.changes.get(&revision) {
+            Some(change) => change.clone(),
+            None => match self.base.get(Family::Revisions, &revision.encode())? {
+                Some(bytes) => Change::decode(revision, &bytes)?,
+                None => return Err(disagreement(live, "is missing")),
+            },
+        };
+        match change.written {
+            Some((lifetime, value)) if change.key == live.key && lifetime == live.lifetime => {
+                Ok(value)
+            }
+            _ => Err(disagreement(live, "says otherwise")),
+        }
+    }
+}
+
+fn disagreement(live: &Live, how: &str) -> StorageError {
+    let reason = format!(
+        "the change at revision {}, which it points to, {how}",
+        live.modified
+    );
+    corrupt(
+        format!("the index of key {}", live.key.escape_ascii()),
+        reason,
+    )
+}
+
+/// One record of the index.
+struct IndexEntry {
+    key: Bytes,
+    modified: Revision,
+    lifetime: Option<Lifetime>,
+}
+
+/// Walks the index on disk and the pending part of it as one. No record is in
+/// both, because each revision of a key is written once.
+struct Cursor<'a> {
+    disk: DBRawIterator<'a>,
+    pending: &'a BTreeMap<Bytes, Option<Lifetime>>,
+    /// Where the pending side stands: at the first record from here on.
+    pending_from: Bytes,
+    end: Option<Bytes>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(view: View<'a>, end: Option<Bytes>) -> Self {
+        let mut options = ReadOptions::default();
+        if let Some(end) = &end {
+            options.set_iterate_upper_bound(end.clone());
+        }
+        Self {
+            disk: view.base.scan(Family::Keys, options),
+            pending: &view.pending.index,
+            pending_from: Vec::new(),
+            end,
+        }
+    }
+
+    fn seek(&mut self, to: Bytes) {
+        self.disk.seek(&to);
+        self.pending_from = to;
+    }
+
+    /// The record at which the cursor stands; nothing at the end of the range.
+    fn current(&self) -> Result<Option<IndexEntry>, StorageError> {
+        let pending = self.pending_side();
+        let Some((key, value)) = self.disk.item() else {
+            self.disk
+                .status()
+                .map_err(from_rocks("walking the key index"))?;
+            return pending
+                .map(|(key, lifetime)| entry(key, *lifetime))
+                .transpose();
+        };
+        match pending {
+            Some((pending, lifetime)) if pending.as_slice() < key => entry(pending, *lifetime),
+            _ => entry(key, record::decode_index(key, value)?),
+        }
+        .map(Some)
+    }
+
+    /// Leaves `key` for the next one. Most keys have few changes: a step is tried before a seek.
+    fn skip_older_changes(&mut self, key: &[u8]) {
+        let after = keys::after_key(key);
+        let on_key = |disk: &DBRawIterator<'_>| disk.key().is_some_and(|k| k < after.as_slice());
+        if on_key(&self.disk) {
+            self.disk.next();
+        }
+        if on_key(&self.disk) {
+            self.disk.seek(&after);
+        }
+        self.pending_from = after;
+    }
+
+    fn pending_side(&self) -> Option<(&'a Bytes, &'a Option<Lifetime>)> {
+        let (key, lifetime) = self.pending.range(self.pending_from.clone()..).next()?;
+        let inside = self.end.as_ref().is_none_or(|end| key < end);
+        inside.then_some((key, lifetime))
+    }
+}
+
+fn entry(index_key: &[u8], lifetime: Option<Lifetime>) -> Result<IndexEntry, StorageError> {
+    let (key, modified) = keys::parse_index_key(index_key)?;
+    Ok(IndexEntry {
+        key,
+        modified,
+        lifetime,
+    })
+}

@@ -1,0 +1,308 @@
+//! One node, assembled: stores, transport, Raft, and the services on the client port.
+//!
+//! A data directory holds `raft` (log, term and vote) and `state` (keys and
+//! values), two RocksDB instances that never share a file.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
+use raft_core::{GroupId, Incarnation, Network, ReplicaId, StorageError};
+use raft_storage_rocks::{RocksOptions, RocksStore};
+use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::api::{Backend, Limits};
+use crate::config::Config;
+use crate::mvcc::{MvccMachine, MvccStore};
+use crate::{http, member};
+
+/// The one group of this server.
+const GROUP: GroupId = GroupId::new(0);
+/// How long clients may take to finish what they began when the server stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Runs a node until `shutdown` completes, then stops it gracefully.
+///
+/// # Errors
+///
+/// When the node cannot start, or fails while it runs.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    let mut shutdown = pin!(shutdown);
+    let mut server = tokio::select! {
+        started = Server::start(config) => started?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let outcome = tokio::select! {
+        () = shutdown => Ok(()),
+        failure = server.failure() => Err(failure),
+    };
+    server.stop().await;
+    outcome
+}
+
+/// A node that runs. Dropped, it stops at once; [`Server::stop`] is kinder.
+pub struct Server {
+    node: Node,
+    network: Arc<QuicNetwork>,
+    client_address: SocketAddr,
+    stop_serving: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+    upkeep: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a node; it serves when this returns, but may not know a leader yet.
+    ///
+    /// # Errors
+    ///
+    /// What the node needs and does not have; the text says what to do.
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        http::metrics::record();
+        // The ports first: they are what is most often wrong, and nothing is created yet.
+        let listener = bind(config.listen_client).await?;
+        let client_address = listener.local_addr().map_err(ServerError::Serve)?;
+        let network = bind_peers(&config)?;
+        // The log before the state: it knows whose the directory is, and refuses another's.
+        let log = open_log(&config)?;
+        let (store, machine) = open_state(&config)?;
+        let node = spawn_node(&config, &log, network.clone(), machine).await?;
+        let limits = Limits {
+            deadline: config.request_deadline(),
+            max_request_bytes: config.max_request_bytes,
+            max_txn_ops: config.max_txn_ops,
+        };
+        let cluster = config.cluster.number();
+        let backend = Backend::new(cluster, config.node, node.clone(), store, limits);
+        let (stop_serving, stopped) = oneshot::channel();
+        let serving = tokio::spawn(serve(listener, http::router(&backend), stopped));
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            node = config.node.get(),
+            name = config.name,
+            cluster = %config.cluster,
+            client = %client_address,
+            peer = %config.listen_peer,
+            data_dir = %config.data_dir.display(),
+            "serving"
+        );
+        Ok(Self {
+            node,
+            network,
+            client_address,
+            stop_serving,
+            serving,
+            upkeep: tokio::spawn(http::metrics::upkeep()),
+        })
+    }
+
+    /// Where clients reach it.
+    pub const fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Its Raft node.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Returns when the node fails, with the reason. Safe to drop and call again.
+    pub async fn failure(&mut self) -> ServerError {
+        let mut status = self.node.watch();
+        let failed = async {
+            match status.wait_for(|status| !status.is_running).await {
+                Ok(status) => status.failure.clone(),
+                Err(_) => None,
+            }
+        };
+        tokio::select! {
+            reason = failed => ServerError::Failed {
+                reason: reason.unwrap_or_else(|| "the node stopped by itself".to_owned()),
+            },
+            served = &mut self.serving => ServerError::Serve(
+                served.map_err(io::Error::other).and_then(|result| result).err()
+                    .unwrap_or_else(|| io::Error::other("the listener ended")),
+            ),
+        }
+    }
+
+    /// Stops: takes no more requests, hands leadership over, finishes what was begun.
+    pub async fn stop(self) {
+        info!("stopping");
+        // It is gone already if serving has failed.
+        let _ = self.stop_serving.send(());
+        self.node.shutdown().await;
+        self.network.shutdown().await;
+        self.upkeep.abort();
+        if !self.serving.is_finished() {
+            let mut serving = self.serving;
+            if tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
+                warn!("clients still hold connections, they are cut off");
+                serving.abort();
+            }
+        }
+        info!("stopped");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::ClientPort { address, source })
+}
+
+fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
+    let tls = &config.tls;
+    let certificates = NodeCertificates::load_files(&tls.ca, &tls.certificate, &tls.key)
+        .map_err(|source| ServerError::Certificates(Box::new(source)))?;
+    let cluster = config.cluster.name();
+    let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
+    let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
+    // Peers may dial before the node has read who they are; it will know better later.
+    let initial = member::initial_membership(&config.initial_cluster);
+    let peers = initial.members().iter();
+    let peers = peers.filter(|&(&node, _)| node != config.node);
+    network.set_peers(
+        GROUP,
+        peers.map(|(&node, info)| (node, info.clone())).collect(),
+    );
+    Ok(network)
+}
+
+fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> {
+    let path = config.data_dir.join("state");
+    create(&path)?;
+    MvccStore::open(&path).map_err(ServerError::State)
+}
+
+fn open_log(config: &Config) -> Result<RocksStore, ServerError> {
+    let path = config.data_dir.join("raft");
+    create(&path)?;
+    let identity = raft_storage_rocks::Identity {
+        cluster: config.cluster.number(),
+        node: config.node,
+        incarnation: Incarnation::default(),
+    };
+    RocksStore::open(&path, &RocksOptions::default(), identity)
+        .map_err(|source| ServerError::Log(Box::new(source)))
+}
+
+async fn spawn_node(
+    config: &Config,
+    store: &RocksStore,
+    network: Arc<QuicNetwork>,
+    machine: MvccMachine,
+) -> Result<Node, ServerError> {
+    let replica = ReplicaId::first(config.node.get());
+    let mut raft = raft_core::Config::new(replica, random_seed());
+    raft.group = GROUP;
+    raft.heartbeat_interval = config.heartbeat_interval;
+    raft.election_timeout_min = config.election_timeout_min;
+    raft.election_timeout_max = config.election_timeout_max;
+    let membership = member::initial_membership(&config.initial_cluster);
+    let log = store
+        .log_store(GROUP)
+        .map_err(|source| ServerError::Log(Box::new(source)))?;
+    let backends = Backends {
+        log: Arc::new(log),
+        stable: Arc::new(store.stable_store(GROUP)),
+        network,
+        state_machine: Box::new(machine),
+    };
+    Node::spawn(NodeConfig::new(raft, membership), backends)
+        .await
+        .map_err(ServerError::Node)
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // Small answers must not wait for more; a socket that refuses is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async {
+            // A server that is dropped stops too.
+            let _ = stopped.await;
+        })
+        .await
+}
+
+fn create(path: &Path) -> Result<(), ServerError> {
+    std::fs::create_dir_all(path).map_err(|source| ServerError::DataDir {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// An error with what caused it, in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Why a node does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The client port cannot be had.
+    #[error(
+        "cannot listen for clients on {address}; stop what uses the port, or choose another listen_client"
+    )]
+    ClientPort {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A directory cannot be made.
+    #[error("cannot create {}; make it writable for this user, or choose another data_dir", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("the files under tls cannot be used")]
+    Certificates(#[source] Box<dyn Error + Send + Sync>),
+    /// The peer port cannot be had, or the certificate is another node's.
+    #[error("cannot reach peers by listen_peer and tls")]
+    Peers(#[source] Box<dyn Error + Send + Sync>),
+    /// The Raft log cannot be opened.
+    #[error("cannot open the log in data_dir")]
+    Log(#[source] Box<dyn Error + Send + Sync>),
+    /// The keys and values cannot be opened.
+    #[error("cannot open the state in data_dir")]
+    State(#[source] StorageError),
+    /// The Raft node does not start.
+    #[error("cannot start the node")]
+    Node(#[source] NodeError),
+    /// The node failed while it ran.
+    #[error("the node failed: {reason}; it stopped so that nothing is lost")]
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The client port failed.
+    #[error("cannot serve clients any more")]
+    Serve(#[source] io::Error),
+}

@@ -1,0 +1,213 @@
+//! Nodes on free ports, with certificates and directories of their own.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use raft_core::NodeId;
+use raft_kv::config::{Config, InitialMember, Settings, TlsSettings};
+use raft_kv::proto::etcdserverpb as pb;
+use raft_kv::proto::etcdserverpb::cluster_client::ClusterClient;
+use raft_kv::proto::etcdserverpb::kv_client::KvClient;
+use raft_kv::proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use raft_kv::server::Server;
+use raft_transport_quic::DevAuthority;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+
+pub(crate) const CLUSTER: &str = "42";
+
+/// A cluster whose nodes live in this process.
+pub(crate) struct TestCluster {
+    nodes: Vec<TestNode>,
+    _directory: TempDir,
+}
+
+struct TestNode {
+    settings: Settings,
+    server: Option<Server>,
+}
+
+impl TestCluster {
+    /// `size` nodes, up and running.
+    pub(crate) async fn start(size: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = cluster_settings(directory.path(), size);
+        let mut cluster = Self {
+            nodes: settings
+                .into_iter()
+                .map(|settings| TestNode {
+                    settings,
+                    server: None,
+                })
+                .collect(),
+            _directory: directory,
+        };
+        for node in 0..size {
+            cluster.restart(node).await;
+        }
+        cluster
+    }
+
+    /// Starts the node at `place`, which does not run.
+    pub(crate) async fn restart(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        assert!(node.server.is_none(), "the node runs already");
+        let config = Config::from_settings(node.settings.clone()).unwrap();
+        node.server = Some(Server::start(config).await.unwrap());
+    }
+
+    /// Stops the node at `place`.
+    pub(crate) async fn stop(&mut self, place: usize) {
+        let server = self.nodes[place].server.take().expect("the node runs");
+        server.stop().await;
+    }
+
+    /// Where the leader is, as soon as all running nodes agree on one.
+    pub(crate) async fn leader(&self) -> usize {
+        let mut agreed = None;
+        let running: Vec<_> = self
+            .nodes
+            .iter()
+            .filter_map(|n| n.server.as_ref())
+            .collect();
+        while agreed.is_none() {
+            let mut leaders = Vec::new();
+            for server in &running {
+                let mut status = server.node().watch();
+                let status = status
+                    .wait_for(|status| status.raft.leader.is_some())
+                    .await
+                    .unwrap();
+                leaders.push(status.raft.leader);
+            }
+            if leaders.windows(2).all(|pair| pair[0] == pair[1]) {
+                agreed = leaders[0];
+            }
+            tokio::task::yield_now().await;
+        }
+        let number = agreed.expect("the loop ends with one").get();
+        usize::try_from(number - 1).unwrap()
+    }
+
+    /// Where clients reach the node at `place`.
+    pub(crate) fn address(&self, place: usize) -> SocketAddr {
+        self.nodes[place].settings.listen_client.unwrap()
+    }
+
+    pub(crate) async fn kv(&self, place: usize) -> KvClient<Channel> {
+        let channel = self.channel(place).await;
+        // Refusals of the server are tested, not those of the client.
+        KvClient::new(channel).max_encoding_message_size(usize::MAX)
+    }
+
+    pub(crate) async fn members(&self, place: usize) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel(place).await)
+    }
+
+    pub(crate) async fn maintenance(&self, place: usize) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel(place).await)
+    }
+
+    pub(crate) async fn channel(&self, place: usize) -> Channel {
+        let url = format!("http://{}", self.address(place));
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
+    }
+}
+
+/// Settings of a cluster of `size` nodes in `directory`, with certificates.
+pub(crate) fn cluster_settings(directory: &Path, size: usize) -> Vec<Settings> {
+    let numbers = 1..=u64::try_from(size).unwrap();
+    let members: Vec<_> = numbers
+        .map(|id| InitialMember {
+            id,
+            name: format!("node-{id}"),
+            peer: free_udp().to_string(),
+            client: format!("http://{}", free_tcp()),
+        })
+        .collect();
+    let authority = DevAuthority::new(CLUSTER).unwrap();
+    let settings = members.iter().map(|member| {
+        let home = directory.join(&member.name);
+        Settings {
+            node_id: Some(member.id),
+            name: Some(member.name.clone()),
+            cluster: Some(CLUSTER.parse().unwrap()),
+            data_dir: Some(home.join("data")),
+            listen_client: Some(member.client.trim_start_matches("http://").parse().unwrap()),
+            listen_peer: Some(member.peer.parse().unwrap()),
+            initial_cluster: members.clone(),
+            tls: certificates(&authority, member.id, &home),
+            // Machines that run tests are busy, and two seconds are a long time in one.
+            heartbeat_interval: Some("100ms".parse().unwrap()),
+            election_timeout_min: Some("500ms".parse().unwrap()),
+            election_timeout_max: Some("1s".parse().unwrap()),
+            ..Settings::default()
+        }
+    });
+    settings.collect()
+}
+
+/// Certificates of `node`, in the directory `home`.
+pub(crate) fn certificates(authority: &DevAuthority, node: u64, home: &Path) -> TlsSettings {
+    std::fs::create_dir_all(home).unwrap();
+    authority
+        .node(NodeId::new(node))
+        .unwrap()
+        .write_to(home)
+        .unwrap();
+    let file = |name: &str| -> Option<PathBuf> { Some(home.join(name)) };
+    TlsSettings {
+        ca: file("ca.pem"),
+        certificate: file("node.pem"),
+        key: file("node.key"),
+    }
+}
+
+fn free_tcp() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn free_udp() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+pub(crate) fn put(key: &str, value: &str) -> pb::PutRequest {
+    pb::PutRequest {
+        key: key.into(),
+        value: value.into(),
+        ..pb::PutRequest::default()
+    }
+}
+
+pub(crate) fn get(key: &str) -> pb::RangeRequest {
+    pb::RangeRequest {
+        key: key.into(),
+        ..pb::RangeRequest::default()
+    }
+}
+
+/// All keys that begin with `prefix`, which ends below the highest byte.
+pub(crate) fn get_prefix(prefix: &str) -> pb::RangeRequest {
+    let mut end = prefix.as_bytes().to_vec();
+    *end.last_mut().expect("a prefix has bytes") += 1;
+    pb::RangeRequest {
+        range_end: end,
+        ..get(prefix)
+    }
+}
+
+/// The keys of an answer.
+pub(crate) fn keys(response: &pb::RangeResponse) -> Vec<&str> {
+    let kvs = response.kvs.iter();
+    kvs.map(|kv| std::str::from_utf8(&kv.key).unwrap())
+        .collect()
+}
+
+/// The values of an answer.
+pub(crate) fn values(response: &pb::RangeResponse) -> Vec<&str> {
+    let kvs = response.kvs.iter();
+    kvs.map(|kv| std::str::from_utf8(&kv.value).unwrap())
+        .collect()
+}

@@ -1,0 +1,61 @@
+//! Why a store cannot be opened.
+
+use std::path::PathBuf;
+
+use crate::identity::Identity;
+
+/// Why a store cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The directory belongs to another node, or to another life of this one.
+    #[error(
+        "{} holds the log of {found}, this is {expected}; \
+         start the node with its own data directory, or with an empty one",
+        path.display()
+    )]
+    AnotherNode {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: Identity,
+        /// Who opens it.
+        expected: Identity,
+    },
+    /// A newer version of this crate wrote the directory.
+    #[error(
+        "{} has format {found}, this version reads up to {supported}; use the version that wrote it",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u16,
+        /// The newest format known here.
+        supported: u16,
+    },
+    /// Another process has the directory open.
+    #[error("{} is in use by another process; stop that one first", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory holds something that is no store of this crate, or is damaged.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// RocksDB failed.
+    #[error("cannot open {}", path.display())]
+    Engine {
+        /// The directory.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: rocksdb::Error,
+    },
+}

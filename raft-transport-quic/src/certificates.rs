@@ -1,0 +1,189 @@
+//! Certificates and keys: read from files or strings, checked at start, and
+//! made for development.
+//!
+//! In production an authority of your own issues them: per node one
+//! certificate with the URI name `raft://<cluster>/<node>`, usable for both
+//! client and server authentication. [`DevAuthority`] makes the same shape.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::sign::CertifiedKey;
+
+pub use crate::authority::{DevAuthority, NodePem};
+use crate::error::CertificateError;
+use crate::identity::Identity;
+use crate::tls;
+
+/// File with the certificates of the authorities to trust.
+pub const CA_FILE: &str = "ca.pem";
+/// File with the node's certificate, and those between it and the authority.
+pub const CERTIFICATE_FILE: &str = "node.pem";
+/// File with the node's private key.
+pub const KEY_FILE: &str = "node.key";
+
+/// What a node shows, and whom it trusts.
+#[derive(Clone)]
+pub struct NodeCertificates {
+    authorities: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<PrivateKeyDer<'static>>,
+}
+
+impl NodeCertificates {
+    /// Reads `ca.pem`, `node.pem` and `node.key` of a directory.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that is missing, unreadable or not PEM.
+    pub fn load(directory: impl AsRef<Path>) -> Result<Self, CertificateError> {
+        let directory = directory.as_ref();
+        Self::load_files(
+            directory.join(CA_FILE),
+            directory.join(CERTIFICATE_FILE),
+            directory.join(KEY_FILE),
+        )
+    }
+
+    /// Reads the three files from where they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`NodeCertificates::load`].
+    pub fn load_files(
+        ca: impl Into<PathBuf>,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Result<Self, CertificateError> {
+        let (ca, certificate, key) = (ca.into(), certificate.into(), key.into());
+        Ok(Self {
+            authorities: certificates(&read(&ca, AUTHORITY)?, &ca.display(), AUTHORITY)?,
+            chain: certificates(
+                &read(&certificate, CERTIFICATE)?,
+                &certificate.display(),
+                CERTIFICATE,
+            )?,
+            key: private_key(&read(&key, KEY)?, &key.display())?,
+        })
+    }
+
+    /// Takes the three as PEM texts.
+    ///
+    /// # Errors
+    ///
+    /// Says which of them is not PEM.
+    pub fn from_pem(ca: &str, certificate: &str, key: &str) -> Result<Self, CertificateError> {
+        Ok(Self {
+            authorities: certificates(ca.as_bytes(), &"the authority's text", AUTHORITY)?,
+            chain: certificates(
+                certificate.as_bytes(),
+                &"the certificate's text",
+                CERTIFICATE,
+            )?,
+            key: private_key(key.as_bytes(), &"the key's text")?,
+        })
+    }
+
+    /// Whom the certificate names.
+    ///
+    /// # Errors
+    ///
+    /// When it names no node of a cluster.
+    pub fn identity(&self) -> Result<Identity, CertificateError> {
+        Ok(Identity::of_certificate(self.leaf())?)
+    }
+
+    /// Refuses what no peer would accept: another identity, another authority,
+    /// an expired certificate, a key of another certificate.
+    pub(crate) fn check(&self, expected: &Identity) -> Result<(), CertificateError> {
+        let found = self.identity()?;
+        if found != *expected {
+            return Err(CertificateError::WrongIdentity {
+                found,
+                expected: expected.clone(),
+            });
+        }
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &tls::provider())
+            .map_err(|error| CertificateError::Key {
+                reason: error.to_string(),
+            })?;
+        tls::Trust::new(self, expected)?
+            .check_own(&self.chain, UnixTime::now())
+            .map_err(|error| CertificateError::Untrusted {
+                identity: found,
+                reason: tls::plain_reason(&error.to_string()),
+            })
+    }
+
+    pub(crate) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+
+    fn leaf(&self) -> &CertificateDer<'static> {
+        self.chain.first().expect("a chain is never built empty")
+    }
+}
+
+/// The key stays out of logs.
+impl fmt::Debug for NodeCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeCertificates")
+            .field("identity", &self.identity())
+            .finish_non_exhaustive()
+    }
+}
+
+const AUTHORITY: &str = "authority certificate";
+const CERTIFICATE: &str = "node certificate";
+const KEY: &str = "private key";
+
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, CertificateError> {
+    std::fs::read(path).map_err(|source| CertificateError::Read {
+        path: path.into(),
+        what,
+        source,
+    })
+}
+
+fn certificates(
+    pem: &[u8],
+    origin: &dyn fmt::Display,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let unusable = |reason: String| CertificateError::Pem {
+        origin: origin.to_string(),
+        what,
+        reason,
+    };
+    let found = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable("no CERTIFICATE block in it".into()));
+    }
+    Ok(found)
+}
+
+fn private_key(
+    pem: &[u8],
+    origin: &dyn fmt::Display,
+) -> Result<Arc<PrivateKeyDer<'static>>, CertificateError> {
+    PrivateKeyDer::from_pem_slice(pem)
+        .map(Arc::new)
+        .map_err(|error| CertificateError::Pem {
+            origin: origin.to_string(),
+            what: KEY,
+            reason: error.to_string(),
+        })
+}

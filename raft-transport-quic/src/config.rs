@@ -1,0 +1,110 @@
+//! What a transport needs to know before it starts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use raft_core::NodeId;
+
+use crate::certificates::NodeCertificates;
+use crate::error::BindError;
+use crate::queue::QueueLimit;
+use crate::wire::MAX_BODY;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Everything a [`QuicNetwork`](crate::QuicNetwork) is started with.
+/// [`QuicConfig::new`] fills in what seldom needs another value.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QuicConfig {
+    /// The cluster; letters, digits, `-`, `_` and `.`.
+    pub cluster: String,
+    /// This node.
+    pub node: NodeId,
+    /// Where to listen, and where to dial from. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// This node's certificate and key, and the authority it trusts.
+    pub certificates: NodeCertificates,
+    /// Largest frame, sent or accepted; a message that does not fit is dropped
+    /// and counted. Default 16 MiB, the same on all nodes.
+    pub max_frame: usize,
+    /// What may wait for one peer among urgent messages. Default 4096, 4 MiB.
+    pub control_queue: QueueLimit,
+    /// What may wait for one peer among entries. Default 4096, 32 MiB.
+    pub append_queue: QueueLimit,
+    /// A message that waited so long for a connection is dropped when there is
+    /// one. Default 1 s.
+    pub stale_after: Duration,
+    /// A connection that was silent so long is given up. Default 1.5 s.
+    pub idle_timeout: Duration,
+    /// How often a silent connection is kept alive. Default 300 ms.
+    pub keep_alive: Duration,
+    /// Time for a handshake. Default 2 s.
+    pub handshake_timeout: Duration,
+    /// Pause after the first failed dial; doubles up to `backoff_max`. Default 20 ms.
+    pub backoff_min: Duration,
+    /// Longest pause between dials. Default 1 s.
+    pub backoff_max: Duration,
+}
+
+impl QuicConfig {
+    /// The configuration of `node` of `cluster`, with defaults for the rest.
+    pub fn new(
+        cluster: impl Into<String>,
+        node: NodeId,
+        listen: SocketAddr,
+        certificates: NodeCertificates,
+    ) -> Self {
+        Self {
+            cluster: cluster.into(),
+            node,
+            listen,
+            certificates,
+            max_frame: 16 * MIB,
+            control_queue: QueueLimit {
+                messages: 4096,
+                bytes: 4 * MIB,
+            },
+            append_queue: QueueLimit {
+                messages: 4096,
+                bytes: 32 * MIB,
+            },
+            stale_after: Duration::from_secs(1),
+            idle_timeout: Duration::from_millis(1500),
+            keep_alive: Duration::from_millis(300),
+            handshake_timeout: Duration::from_secs(2),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(1),
+        }
+    }
+
+    /// Refuses values that cannot work.
+    pub(crate) fn validate(&self) -> Result<(), BindError> {
+        let invalid = |reason: String| Err(BindError::Config { reason });
+        // A snapshot chunk of 1 MiB must fit, with its checksum.
+        let smallest = MIB + 64;
+        if !(smallest..=MAX_BODY).contains(&self.max_frame) {
+            let given = self.max_frame;
+            return invalid(format!(
+                "max_frame is {given}, must be {smallest} to {MAX_BODY}"
+            ));
+        }
+        if self.control_queue.messages == 0 || self.append_queue.messages == 0 {
+            return invalid("a queue needs room for at least one message".into());
+        }
+        if self.keep_alive.is_zero() || self.keep_alive * 2 > self.idle_timeout {
+            return invalid(format!(
+                "keep_alive is {:?}, must be above zero and at most half of idle_timeout {:?}",
+                self.keep_alive, self.idle_timeout
+            ));
+        }
+        if self.backoff_min.is_zero() || self.backoff_min > self.backoff_max {
+            return invalid(format!(
+                "backoff_min is {:?}, must be above zero and at most backoff_max {:?}",
+                self.backoff_min, self.backoff_max
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! [`QuicNetwork`]: the transport as `raft-core` sees it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{
+    Envelope, GroupId, Inbox, MemberInfo, MessageClass, Network, NetworkError, NodeId, Snapshot,
+    SnapshotHeader, async_trait,
+};
+
+use crate::config::QuicConfig;
+use crate::endpoint;
+use crate::error::{BindError, CertificateError, CloseCode, Refusal};
+use crate::identity::Identity;
+use crate::peer::count_dropped;
+use crate::server;
+use crate::shared::Shared;
+use crate::snapshot;
+
+/// How long a stopping node waits for its peers to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Connects a node to its peers, over one QUIC endpoint.
+///
+/// Made by [`QuicNetwork::bind`] within a tokio runtime. Dropping it ends all
+/// connections; [`QuicNetwork::shutdown`] also waits for that.
+pub struct QuicNetwork {
+    shared: Arc<Shared>,
+    local_addr: SocketAddr,
+}
+
+/// How a peer is doing, for status pages and tests.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Where it is said to be.
+    pub address: String,
+    /// Whether there is a connection, whoever dialled it.
+    pub connected: bool,
+    /// Urgent messages that wait.
+    pub waiting_control: usize,
+    /// Appends and forwarded proposals that wait.
+    pub waiting_append: usize,
+    /// Messages dropped so far because too many waited, or too long.
+    pub dropped: u64,
+}
+
+impl QuicNetwork {
+    /// Opens the endpoint and accepts peers from then on; [`Network::set_peers`]
+    /// says who they are.
+    ///
+    /// # Errors
+    ///
+    /// A certificate that peers would refuse, a port in use, a configuration
+    /// that cannot work, or no tokio runtime.
+    pub fn bind(config: QuicConfig) -> Result<Arc<Self>, BindError> {
+        config.validate()?;
+        let own = Identity::new(config.cluster.clone(), config.node)
+            .map_err(CertificateError::Identity)?;
+        let endpoint = endpoint::open(&config, &own)?;
+        let local_addr = endpoint.local_addr().map_err(|source| BindError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        tracing::info!(identity = %own, %local_addr, "transport listens");
+        let shared = Arc::new(Shared::new(config, own, endpoint));
+        shared.spawn(server::accept(Arc::clone(&shared)));
+        Ok(Arc::new(Self { shared, local_addr }))
+    }
+
+    /// Where the node listens, with the port it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// How a peer is doing; nothing if it is not one.
+    pub fn peer_status(&self, node: NodeId) -> Option<PeerStatus> {
+        let peer = self.shared.peer(node)?;
+        let control = peer.queue(MessageClass::Control);
+        let append = peer.queue(MessageClass::Append);
+        Some(PeerStatus {
+            address: peer.address(),
+            connected: peer.is_connected(),
+            waiting_control: control.len(),
+            waiting_append: append.len(),
+            dropped: control.dropped() + append.dropped(),
+        })
+    }
+
+    /// How many connections are open, those included that are on their way out.
+    pub fn open_connections(&self) -> usize {
+        self.shared.endpoint.open_connections()
+    }
+
+    /// The latest connection or message that was refused, by either side.
+    pub fn last_refusal(&self) -> Option<Refusal> {
+        self.shared.refusals.last()
+    }
+
+    /// The refusals that stand: one per direction and peer that is still not connected.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.shared.refusals.current()
+    }
+
+    /// How often a connection or message was refused so far, by either side.
+    pub fn refusal_count(&self) -> u64 {
+        self.shared.refusals.count()
+    }
+
+    /// Says farewell to all peers and ends all tasks.
+    pub async fn shutdown(&self) {
+        self.close();
+        let mut tasks = self.shared.take_tasks();
+        let ended = async {
+            while tasks.join_next().await.is_some() {}
+            self.shared.endpoint.wait_idle().await;
+        };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            tracing::debug!("not all peers heard that this node stops");
+        }
+    }
+
+    fn close(&self) {
+        self.shared
+            .endpoint
+            .close(CloseCode::Shutdown.code(), b"the node stops");
+        self.shared.stop();
+    }
+}
+
+impl Drop for QuicNetwork {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl Network for QuicNetwork {
+    fn send(&self, to: NodeId, batch: Vec<Envelope>) {
+        if let Some(peer) = self.shared.peer(to) {
+            for envelope in batch {
+                peer.push(envelope);
+            }
+        } else {
+            for envelope in batch {
+                count_dropped(envelope.message.class(), "unknown_peer", 1);
+            }
+        }
+    }
+
+    fn set_peers(&self, group: GroupId, peers: Vec<(NodeId, MemberInfo)>) {
+        self.shared.set_peers(group, peers);
+    }
+
+    fn register(&self, group: GroupId, inbox: Arc<dyn Inbox>) {
+        self.shared.register(group, inbox);
+    }
+
+    async fn send_snapshot(
+        &self,
+        header: SnapshotHeader,
+        snapshot: Snapshot,
+    ) -> Result<(), NetworkError> {
+        snapshot::send(&self.shared, header, snapshot).await
+    }
+}

@@ -1,0 +1,132 @@
+//! Which connections were refused and why, logged once per change.
+//!
+//! A peer with a wrong certificate tries for ever. Its first refusal is worth
+//! a warning and the thousandth is not.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use quinn::{ConnectionError, TransportErrorCode};
+use raft_core::NodeId;
+
+use crate::error::{CloseCode, Direction, Refusal};
+use crate::tls::plain_reason;
+
+/// Strangers can add to the table, so it is bounded.
+const MOST_REMEMBERED: usize = 64;
+
+/// The refusals so far, one per peer or address and direction.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    state: Mutex<State>,
+}
+
+type Key = (Direction, Option<NodeId>, IpAddr);
+
+#[derive(Debug, Default)]
+struct State {
+    current: BTreeMap<Key, Refusal>,
+    last: Option<Refusal>,
+    count: u64,
+}
+
+impl Refusals {
+    /// Remembers a refusal; warns if it is a new one.
+    pub(crate) fn record(&self, refusal: Refusal) {
+        metrics::counter!("raft_transport_refusals_total").increment(1);
+        let key = (refusal.direction, refusal.peer, refusal.address.ip());
+        let mut state = self.state();
+        let known = state.current.get(&key).map(|r| &r.reason) == Some(&refusal.reason);
+        if !known {
+            let Refusal {
+                direction,
+                address,
+                reason,
+                ..
+            } = &refusal;
+            let peer = refusal.peer.map(tracing::field::display);
+            tracing::warn!(%direction, peer, %address, reason, "connection refused");
+            if state.current.len() >= MOST_REMEMBERED {
+                state.current.pop_first();
+            }
+            state.current.insert(key, refusal.clone());
+        }
+        state.last = Some(refusal);
+        state.count += 1;
+    }
+
+    /// Forgets the refusals of a peer that is connected now.
+    pub(crate) fn forget(&self, peer: NodeId) {
+        self.state().current.retain(|key, _| key.1 != Some(peer));
+    }
+
+    /// The latest one.
+    pub(crate) fn last(&self) -> Option<Refusal> {
+        self.state().last.clone()
+    }
+
+    /// How many there were, repetitions included.
+    pub(crate) fn count(&self) -> u64 {
+        self.state().count
+    }
+
+    /// Those that still stand.
+    pub(crate) fn current(&self) -> Vec<Refusal> {
+        self.state().current.values().cloned().collect()
+    }
+
+    /// Remembers the end of a connection if it was a refusal by either side.
+    pub(crate) fn record_end(
+        &self,
+        direction: Direction,
+        peer: Option<NodeId>,
+        address: SocketAddr,
+        error: &ConnectionError,
+    ) {
+        if let Some(reason) = refusal_reason(error) {
+            self.record(Refusal {
+                direction,
+                peer,
+                address,
+                reason,
+            });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// In words, who refused whom and why; nothing if the connection ended otherwise.
+fn refusal_reason(error: &ConnectionError) -> Option<String> {
+    match error {
+        ConnectionError::TransportError(ours) if is_handshake_failure(ours.code) => Some(format!(
+            "we refused the peer: {}",
+            plain_reason(&ours.reason)
+        )),
+        ConnectionError::ConnectionClosed(theirs) if is_handshake_failure(theirs.error_code) => {
+            let reason = plain_reason(&printable(&theirs.reason));
+            Some(format!("the peer refused us: {reason}"))
+        }
+        ConnectionError::ApplicationClosed(theirs) if CloseCode::is_refusal(theirs.error_code) => {
+            let reason = printable(&theirs.reason);
+            Some(format!("the peer refused us: {reason}"))
+        }
+        _ => None,
+    }
+}
+
+/// A stranger's words, fit for a log.
+fn printable(reason: &[u8]) -> String {
+    String::from_utf8_lossy(reason)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// TLS alerts travel as this range of error codes (RFC 9001, 4.8).
+fn is_handshake_failure(code: TransportErrorCode) -> bool {
+    (0x100..0x200).contains(&u64::from(code))
+}

@@ -1,0 +1,92 @@
+//! Accepts connections, and hands what arrives to the inbox of its group.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quinn::Incoming;
+use raft_core::{Envelope, GroupId, NodeId};
+
+use crate::error::{Direction, Refusal};
+use crate::link;
+use crate::peer::{count_dropped, count_handshake_failure};
+use crate::shared::Shared;
+
+/// From so many connections on, a stranger must first prove its address.
+const CROWDED: usize = 256;
+/// From so many connections on, nobody more is let in.
+const FULL: usize = 1024;
+
+/// Accepts until the endpoint closes.
+pub(crate) async fn accept(shared: Arc<Shared>) {
+    while let Some(incoming) = shared.endpoint.accept().await {
+        let connections = shared.endpoint.open_connections();
+        if connections >= FULL {
+            incoming.refuse();
+            continue;
+        }
+        if connections >= CROWDED && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%error, "cannot ask for a proof of address");
+            }
+            continue;
+        }
+        let task = greet(Arc::clone(&shared), incoming);
+        shared.spawn(task);
+    }
+}
+
+async fn greet(shared: Arc<Shared>, incoming: Incoming) {
+    let address = incoming.remote_address();
+    let limit = shared.config.handshake_timeout;
+    match tokio::time::timeout(limit, incoming.into_future()).await {
+        Ok(Ok(connection)) => link::run(&shared, connection, None).await,
+        Ok(Err(error)) => {
+            count_handshake_failure(Direction::Incoming);
+            tracing::debug!(%address, %error, "handshake failed");
+            shared
+                .refusals
+                .record_end(Direction::Incoming, None, address, &error);
+        }
+        Err(_) => {
+            count_handshake_failure(Direction::Incoming);
+            tracing::debug!(%address, ?limit, "handshake took too long");
+        }
+    }
+}
+
+/// Hands a batch to the inboxes of its groups. Only what its sender may say
+/// gets through: a certificate for one node says nothing in another's name.
+pub(crate) fn deliver(shared: &Shared, link: &link::Link, batch: Vec<Envelope>) {
+    let own = shared.own.node();
+    let mut by_group: BTreeMap<GroupId, Vec<Envelope>> = BTreeMap::new();
+    for envelope in batch {
+        let class = envelope.message.class();
+        if envelope.from.node != link.peer.id {
+            report_forgery(shared, link, envelope.from.node);
+            count_dropped(class, "forged_sender", 1);
+        } else if envelope.to.node != own {
+            count_dropped(class, "misaddressed", 1);
+        } else {
+            by_group.entry(envelope.group).or_default().push(envelope);
+        }
+    }
+    for (group, batch) in by_group {
+        if let Some(inbox) = shared.inbox(group) {
+            inbox.deliver(batch);
+        } else {
+            for envelope in batch {
+                count_dropped(envelope.message.class(), "no_inbox", 1);
+            }
+        }
+    }
+}
+
+fn report_forgery(shared: &Shared, link: &link::Link, claimed: NodeId) {
+    let peer = link.peer.id;
+    shared.refusals.record(Refusal {
+        direction: link.direction,
+        peer: Some(peer),
+        address: link.connection.remote_address(),
+        reason: format!("we dropped a message in the name of {claimed}, sent by {peer}"),
+    });
+}

@@ -1,0 +1,13 @@
+//! One binary for all integration tests of the transport.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
+mod duties;
+mod identity;
+mod reconnect;
+mod snapshot;
+mod support;
+mod wire_format;

@@ -1,0 +1,405 @@
+//! The bytes on the wire: fixed, bounded, and never a reason to panic.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use raft_core::message::{
+    AppendEntries, AppendReply, AppendResult, Commit, Heartbeat, HeartbeatReply, PreVote,
+    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RequestVote,
+    RequestVoteReply,
+};
+use raft_core::{
+    Entry, Envelope, GroupId, Incarnation, LogId, LogIndex, LogSlice, Membership, Message, NodeId,
+    Payload, ReplicaId, RequestId, Term,
+};
+use raft_transport_quic::frame::{
+    FRAME_VERSION, FrameBuilder, FrameError, FrameKind, FrameReader, HEADER_LEN,
+};
+use raft_transport_quic::wire::{WIRE_VERSION, WireError, decode_batch, encode_batch};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::Random;
+
+const REQUEST: RequestId = RequestId {
+    boot: 0x1234_5678_9abc_def0,
+    sequence: 300,
+};
+
+fn entries() -> LogSlice {
+    let membership = Payload::Membership(Box::new(Membership::of_ids([1, 2, 70_000])));
+    LogSlice::new(vec![
+        Entry::blank(LogId::new(4, 41)),
+        Entry::command(LogId::new(5, 42), REQUEST, Bytes::from_static(b"set x")),
+        Entry {
+            log_id: LogId::new(5, 43),
+            payload: membership,
+        },
+    ])
+    .unwrap()
+}
+
+/// One message of every kind and variant, in the order of their numbers.
+fn messages() -> Vec<(&'static str, Message)> {
+    let log = LogId::new(5, 43);
+    let index = LogIndex::new(43);
+    let rejected = AppendResult::Rejected {
+        previous: index,
+        hint: LogId::new(4, 40),
+    };
+    let accepted = AppendResult::Accepted {
+        received: log,
+        durable: LogId::new(5, 42),
+    };
+    let named = |name: &'static str, message: Message| (name, message);
+    vec![
+        named(
+            "pre_vote",
+            Message::PreVote(PreVote {
+                proposed_term: Term::new(6),
+                last_log: log,
+            }),
+        ),
+        named(
+            "pre_vote_reply",
+            Message::PreVoteReply(PreVoteReply {
+                proposed_term: Term::new(6),
+                granted: true,
+            }),
+        ),
+        named(
+            "request_vote",
+            Message::RequestVote(RequestVote {
+                last_log: log,
+                leadership_transfer: false,
+            }),
+        ),
+        named(
+            "request_vote_reply",
+            Message::RequestVoteReply(RequestVoteReply {
+                vote_term: Term::new(6),
+                granted: false,
+            }),
+        ),
+        named(
+            "append_entries",
+            Message::AppendEntries(AppendEntries {
+                session: 9,
+                previous: LogId::new(4, 40),
+                entries: entries(),
+                commit: LogIndex::new(39),
+            }),
+        ),
+        named(
+            "append_reply/accepted",
+            Message::AppendReply(AppendReply {
+                session: 9,
+                result: accepted,
+            }),
+        ),
+        named(
+            "append_reply/rejected",
+            Message::AppendReply(AppendReply {
+                session: 9,
+                result: rejected,
+            }),
+        ),
+        named(
+            "heartbeat",
+            Message::Heartbeat(Heartbeat {
+                session: 9,
+                round: 1000,
+                commit: index,
+            }),
+        ),
+        named(
+            "heartbeat_reply",
+            Message::HeartbeatReply(HeartbeatReply {
+                session: 9,
+                round: 1000,
+                received: log,
+                durable: LogId::new(5, 42),
+            }),
+        ),
+        named("commit", Message::Commit(Commit { commit: index })),
+        named(
+            "read_index",
+            Message::ReadIndex(ReadIndex { request: REQUEST }),
+        ),
+        named(
+            "read_index_reply/some",
+            Message::ReadIndexReply(ReadIndexReply {
+                request: REQUEST,
+                index: Some(index),
+                commit: index,
+            }),
+        ),
+        named(
+            "read_index_reply/none",
+            Message::ReadIndexReply(ReadIndexReply {
+                request: REQUEST,
+                index: None,
+                commit: index,
+            }),
+        ),
+        named(
+            "propose",
+            Message::Propose(Propose {
+                boot: 7,
+                commands: vec![(1, Bytes::from_static(b"a")), (2, Bytes::new())],
+            }),
+        ),
+        named(
+            "propose_refused",
+            Message::ProposeRefused(ProposeRefused {
+                boot: 7,
+                sequences: vec![1, 2],
+            }),
+        ),
+    ]
+}
+
+fn in_envelope(message: Message) -> Envelope {
+    Envelope {
+        group: GroupId::new(3),
+        from: ReplicaId {
+            node: NodeId::new(1),
+            incarnation: Incarnation::new(2),
+        },
+        to: ReplicaId::first(70_000),
+        term: Term::new(5),
+        message,
+    }
+}
+
+fn encode(batch: &[Envelope]) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode_batch(batch, &mut body).unwrap();
+    body
+}
+
+/// Nothing may be added to `Message` without a line of golden bytes: this
+/// match has no wildcard, and the test below counts.
+const fn number(message: &Message) -> usize {
+    match message {
+        Message::PreVote(_) => 0,
+        Message::PreVoteReply(_) => 1,
+        Message::RequestVote(_) => 2,
+        Message::RequestVoteReply(_) => 3,
+        Message::AppendEntries(_) => 4,
+        Message::AppendReply(_) => 5,
+        Message::Heartbeat(_) => 6,
+        Message::HeartbeatReply(_) => 7,
+        Message::Commit(_) => 8,
+        Message::ReadIndex(_) => 9,
+        Message::ReadIndexReply(_) => 10,
+        Message::Propose(_) => 11,
+        Message::ProposeRefused(_) => 12,
+    }
+}
+
+#[test]
+fn there_are_golden_bytes_of_every_kind() {
+    let mut kinds: Vec<_> = messages().iter().map(|(_, m)| number(m)).collect();
+    kinds.dedup();
+
+    assert_eq!(kinds, (0..=12).collect::<Vec<_>>());
+}
+
+/// `UPDATE_EXPECT=1` rewrites the file; a change of it needs a new `WIRE_VERSION`.
+#[test]
+fn every_message_has_its_golden_bytes_and_comes_back_from_them() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/wire_v1.txt");
+    let mut found = String::new();
+    for (name, message) in messages() {
+        let body = encode(&[in_envelope(message.clone())]);
+        writeln!(found, "{name} {}", hex(&body)).unwrap();
+        assert_eq!(decode_batch(&body).unwrap(), [in_envelope(message)]);
+    }
+
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(found, expected);
+    assert_eq!(WIRE_VERSION, 1);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_batch_comes_back_in_order() {
+    let batch: Vec<_> = messages()
+        .into_iter()
+        .map(|(_, m)| in_envelope(m))
+        .collect();
+
+    assert_eq!(decode_batch(&encode(&batch)).unwrap(), batch);
+    assert_eq!(decode_batch(&encode(&[])).unwrap(), []);
+}
+
+#[test]
+fn every_truncation_and_every_surplus_is_an_error() {
+    let batch: Vec<_> = messages()
+        .into_iter()
+        .map(|(_, m)| in_envelope(m))
+        .collect();
+    let mut body = encode(&batch);
+
+    for len in 0..body.len() {
+        assert!(
+            decode_batch(&body[..len]).is_err(),
+            "{len} bytes were enough"
+        );
+    }
+    body.push(0);
+    assert!(matches!(
+        decode_batch(&body),
+        Err(WireError::Trailing { extra: 1 })
+    ));
+}
+
+#[test]
+fn another_version_is_named() {
+    let mut body = encode(&[]);
+    body[0] = 9;
+
+    let error = decode_batch(&body).unwrap_err().to_string();
+
+    assert_eq!(error, "message format version 9, expected 1");
+}
+
+#[test]
+fn entries_that_are_no_run_are_refused() {
+    let (_, append) = messages().swap_remove(4);
+    let body = encode(&[in_envelope(append)]);
+    // The blank entry's index, 41, becomes 1: a gap before 42.
+    let at = body.windows(3).position(|w| w == [4, 41, 0]).unwrap();
+    let mut gap = body.clone();
+    gap[at + 1] = 1;
+
+    assert!(decode_batch(&body).is_ok());
+    assert!(decode_batch(&gap).is_err());
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let seed = 1;
+    let mut random = Random(seed);
+    for _ in 0..20_000 {
+        let len = random.below(80);
+        let mut body = random.bytes(len);
+        body.insert(0, WIRE_VERSION);
+        // Either answer is fine; that there is one is the test.
+        decode_batch(&body).ok();
+    }
+}
+
+#[test]
+fn damaged_messages_never_panic_and_decode_only_to_what_encodes_back() {
+    let batch: Vec<_> = messages()
+        .into_iter()
+        .map(|(_, m)| in_envelope(m))
+        .collect();
+    let good = encode(&batch);
+    let mut random = Random(2);
+    for _ in 0..20_000 {
+        let mut body = good.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(body.len() - 1) + 1;
+            body[at] = random.next().to_le_bytes()[0];
+        }
+        if let Ok(decoded) = decode_batch(&body) {
+            assert_eq!(decode_batch(&encode(&decoded)).unwrap(), decoded);
+        }
+    }
+}
+
+#[test]
+fn a_claimed_length_beyond_the_bytes_is_an_error() {
+    // A batch of 2^63 envelopes, in bincode's nine-byte form.
+    let mut body = vec![WIRE_VERSION, 253];
+    body.extend_from_slice(&(1_u64 << 63).to_le_bytes());
+
+    assert!(decode_batch(&body).is_err());
+}
+
+#[tokio::test]
+async fn a_frame_over_the_limit_is_refused_before_room_is_made_for_it() {
+    let mut bytes = vec![FRAME_VERSION, FrameKind::Messages as u8];
+    bytes.extend_from_slice(&u32::MAX.to_be_bytes());
+    bytes.extend_from_slice(&[0; 100]);
+    let mut frames = FrameReader::new(&bytes[..], 1 << 20);
+
+    let error = frames.next().await.unwrap_err();
+
+    assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+    assert!(frames.reserved() <= 128 * 1024, "{}", frames.reserved());
+}
+
+#[tokio::test]
+async fn a_frame_at_the_limit_passes_and_one_byte_more_does_not() {
+    for (len, fits) in [(1000, true), (1001, false)] {
+        let frame = frame_of(&vec![7; len]);
+        let mut frames = FrameReader::new(&frame[..], 1000);
+        assert_eq!(frames.next().await.is_ok(), fits);
+    }
+    let mut builder = FrameBuilder::new(FrameKind::Messages, 0);
+    builder.body().extend_from_slice(&[0; 1001]);
+    assert!(builder.finish(1000).is_err());
+}
+
+fn frame_of(body: &[u8]) -> Bytes {
+    let mut builder = FrameBuilder::new(FrameKind::Messages, body.len());
+    builder.body().extend_from_slice(body);
+    builder.finish(usize::MAX).unwrap()
+}
+
+#[tokio::test]
+async fn frames_come_out_whole_however_the_bytes_come_in() {
+    let bodies: Vec<Vec<u8>> = (0..20).map(|i| vec![i; usize::from(i) * 13]).collect();
+    let bytes: Vec<u8> = bodies.iter().flat_map(|body| frame_of(body)).collect();
+    let mut random = Random(3);
+    for _ in 0..20 {
+        let (mut sender, receiver) = tokio::io::duplex(64);
+        let portion = random.below(40) + 1;
+        let sent = bytes.clone();
+        tokio::spawn(async move {
+            for part in sent.chunks(portion) {
+                sender.write_all(part).await.unwrap();
+            }
+        });
+
+        let mut frames = FrameReader::new(receiver, 1000);
+        let mut got = Vec::new();
+        while let Some(frame) = frames.next().await.unwrap() {
+            got.push(frame.body.to_vec());
+        }
+
+        assert_eq!(got, bodies);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_inside_a_frame_is_an_error() {
+    let frame = frame_of(b"hello");
+    for len in 1..frame.len() {
+        let mut frames = FrameReader::new(&frame[..len], 1000);
+        let error = frames.next().await.unwrap_err();
+        assert!(matches!(error, FrameError::Truncated { have } if have == len));
+    }
+    assert_eq!(frame.len(), HEADER_LEN + 5);
+}
+
+#[tokio::test]
+async fn another_framing_and_an_unknown_kind_are_named() {
+    for (header, text) in [
+        ([9, 2, 0, 0, 0, 0], "frame version 9, expected 1"),
+        ([1, 77, 0, 0, 0, 0], "unknown frame kind 77"),
+    ] {
+        let mut frames = FrameReader::new(&header[..], 1000);
+        assert_eq!(frames.next().await.unwrap_err().to_string(), text);
+    }
+}

@@ -1,0 +1,449 @@
+//! A local cluster of three `raft-kv` processes with throwaway certificates.
+//!
+//! `cluster up` leaves the nodes running under `target/xtask-cluster`; demo and
+//! soak runs keep theirs in folders of their own and end them with themselves.
+
+mod process;
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use self::process::Process;
+use crate::client::{Client, MemberStatus, agreed_leader};
+use crate::{prerequisites, util};
+
+/// The nodes' numbers.
+pub(crate) const NODES: [u64; 3] = [1, 2, 3];
+const NAME: &str = "xtask";
+/// How long a cluster may take to elect its first leader, processes starting included.
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
+/// Where clients reach the nodes of `cluster up`, if those ports are free.
+const USUAL_PORTS: [u16; 3] = [2379, 22379, 32379];
+
+/// What to do with the local cluster
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Builds and starts the nodes that do not run; waits until one leads
+    Up,
+    /// Stops all nodes; their data stays, unless told otherwise
+    Down {
+        /// Remove the data, too
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Shows role, term and position of each node
+    Status,
+    /// Kills a node (SIGKILL)
+    Kill { node: u64 },
+    /// Stops a node (SIGTERM) and starts it again
+    Restart { node: u64 },
+    /// Freezes a node (SIGSTOP)
+    Stop { node: u64 },
+    /// Lets a frozen node go on (SIGCONT)
+    Cont { node: u64 },
+}
+
+/// One local cluster.
+pub(crate) struct Cluster {
+    dir: PathBuf,
+    target_dir: PathBuf,
+    /// Whether the nodes outlive us.
+    detached: bool,
+    ports: Vec<Ports>,
+    processes: Vec<Process>,
+}
+
+/// Where a node is reached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Ports {
+    client: u16,
+    peer: u16,
+}
+
+/// Runs a verb on the cluster of `cluster up`.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let target_dir = util::target_dir()?;
+    let dir = target_dir.join("xtask-cluster");
+    if matches!(arguments.verb, Verb::Up) {
+        prepare_and_build()?;
+    } else if !dir.join("ports").exists() {
+        bail!("there is no cluster; start one with `cargo xtask cluster up`");
+    }
+    let mut cluster = Cluster::open(dir, target_dir, true)?;
+    match arguments.verb {
+        Verb::Up => cluster.up(),
+        Verb::Down { wipe } => cluster.down(wipe),
+        Verb::Status => {
+            println!("{}", cluster.status_table()?);
+            Ok(())
+        }
+        Verb::Kill { node } => cluster.kill(node),
+        Verb::Restart { node } => {
+            cluster.terminate(node)?;
+            cluster.start(node)
+        }
+        Verb::Stop { node } => cluster.process(node)?.signal("STOP"),
+        Verb::Cont { node } => cluster.process(node)?.signal("CONT"),
+    }
+}
+
+/// Prepares the machine and builds server and client, as the tests will find them.
+pub(crate) fn prepare_and_build() -> Result<()> {
+    prerequisites::prepare()?;
+    // The whole workspace with its examples: the same features as the tests
+    // have, so that RocksDB is compiled once for both.
+    util::run(&mut util::cargo([
+        "build",
+        "--workspace",
+        "--bins",
+        "--examples",
+    ]))
+}
+
+impl Cluster {
+    /// A new, empty cluster that ends with us, in `name` under the build folder.
+    pub(crate) fn fresh(name: &str) -> Result<Self> {
+        let target_dir = util::target_dir()?;
+        let dir = target_dir.join(name);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        let mut cluster = Self::open(dir, target_dir, false)?;
+        for node in NODES {
+            cluster.start(node)?;
+        }
+        cluster.wait_for_leader()?;
+        Ok(cluster)
+    }
+
+    fn open(dir: PathBuf, target_dir: PathBuf, detached: bool) -> Result<Self> {
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let ports = load_or_choose_ports(&dir.join("ports"), detached)?;
+        let processes = NODES.map(|node| Process::new(dir.join(format!("node-{node}"))));
+        let cluster = Self {
+            dir,
+            target_dir,
+            detached,
+            ports,
+            processes: processes.into(),
+        };
+        cluster.write_configurations()?;
+        Ok(cluster)
+    }
+
+    fn write_configurations(&self) -> Result<()> {
+        for node in NODES {
+            let folder = self.dir.join(format!("node-{node}"));
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            let text = configuration(&self.dir, node, &self.ports);
+            fs::write(folder.join("node.toml"), text)?;
+        }
+        Ok(())
+    }
+
+    fn make_certificates(&self) -> Result<()> {
+        let folder = self.dir.join("certificates");
+        if folder.join("ca.pem").exists() {
+            return Ok(());
+        }
+        let nodes = NODES.map(|node| node.to_string()).join(",");
+        let mut command = Command::new(self.server());
+        command.args(["cert", "--cluster", NAME, "--nodes", &nodes, "--out"]);
+        util::output_of(command.arg(folder)).map(drop)
+    }
+
+    fn server(&self) -> PathBuf {
+        self.target_dir.join("debug/raft-kv")
+    }
+
+    fn up(&mut self) -> Result<()> {
+        for node in NODES {
+            if self.process(node)?.is_running() {
+                println!("node {node} runs already");
+            } else {
+                self.start(node)?;
+            }
+        }
+        self.wait_for_leader()?;
+        println!("{}", self.status_table()?);
+        println!(
+            "ETCDCTL_API=3 etcdctl --endpoints={} put hello world",
+            self.endpoints().join(",")
+        );
+        println!("data and logs: {}", self.dir.display());
+        Ok(())
+    }
+
+    fn down(&mut self, wipe: bool) -> Result<()> {
+        for process in &mut self.processes {
+            process.terminate()?;
+        }
+        if wipe {
+            fs::remove_dir_all(&self.dir)?;
+        }
+        println!("all nodes are down");
+        Ok(())
+    }
+
+    /// Starts one node.
+    pub(crate) fn start(&mut self, node: u64) -> Result<()> {
+        self.make_certificates()?;
+        let server = self.server();
+        let detached = self.detached;
+        self.process(node)?.start(&server, detached)
+    }
+
+    /// Kills one node with SIGKILL, and returns when it is dead.
+    pub(crate) fn kill(&mut self, node: u64) -> Result<()> {
+        self.process(node)?.kill()
+    }
+
+    fn terminate(&mut self, node: u64) -> Result<()> {
+        self.process(node)?.terminate()
+    }
+
+    fn process(&mut self, node: u64) -> Result<&mut Process> {
+        let place = place(node)?;
+        Ok(&mut self.processes[place])
+    }
+
+    /// Where clients reach the nodes.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        let ports = self.ports.iter();
+        ports
+            .map(|ports| format!("127.0.0.1:{}", ports.client))
+            .collect()
+    }
+
+    /// A client of all nodes.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(&self.target_dir, self.endpoints())
+    }
+
+    /// Where the runs of this cluster may keep files.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Waits until the nodes that run agree on a leader; answers it.
+    pub(crate) fn wait_for_leader(&mut self) -> Result<u64> {
+        let client = self.client();
+        let outcome = util::wait_for("a leader", LEADER_LIMIT, || {
+            for process in &mut self.processes {
+                process.check_alive()?;
+            }
+            Ok(agreed_leader(&client.status()?))
+        });
+        outcome.with_context(|| format!("the nodes' logs are in {}", self.dir.display()))
+    }
+
+    /// Waits until every node has applied what the leader has committed.
+    pub(crate) fn wait_until_caught_up(&mut self, limit: Duration) -> Result<()> {
+        let client = self.client();
+        let goal = highest_index(&client.status()?);
+        util::wait_for("every node to catch up", limit, || {
+            for process in &mut self.processes {
+                process.check_alive()?;
+            }
+            let members = client.status()?;
+            let all = members
+                .iter()
+                .all(|status| status.member.is_some() && status.applied >= goal);
+            Ok(all.then_some(()))
+        })
+        .with_context(|| format!("entry {goal} must be applied everywhere"))
+    }
+
+    /// Role, term and position of each node.
+    pub(crate) fn status_table(&self) -> Result<String> {
+        let members = self.client().status()?;
+        Ok(util::table(&status_rows(&self.endpoints(), &members)))
+    }
+}
+
+fn place(node: u64) -> Result<usize> {
+    NODES
+        .iter()
+        .position(|&number| number == node)
+        .with_context(|| format!("there is no node {node}; the nodes are 1, 2 and 3"))
+}
+
+fn highest_index(members: &[MemberStatus]) -> u64 {
+    members.iter().map(|status| status.index).max().unwrap_or(0)
+}
+
+fn status_rows(endpoints: &[String], members: &[MemberStatus]) -> Vec<Vec<String>> {
+    let head = [
+        "node", "endpoint", "role", "term", "index", "applied", "revision",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for ((node, endpoint), status) in NODES.iter().zip(endpoints).zip(members) {
+        let mut row = vec![node.to_string(), endpoint.clone()];
+        let role = match (status.member, status.leader) {
+            (None, _) => "down",
+            (Some(member), Some(leader)) if member == leader => "leader",
+            (Some(_), Some(_)) => "follower",
+            (Some(_), None) => "no leader",
+        };
+        row.push(role.to_owned());
+        if status.member.is_some() {
+            let numbers = [status.term, status.index, status.applied, status.revision];
+            row.extend(numbers.map(|n| n.to_string()));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// The configuration file of one node.
+fn configuration(dir: &Path, node: u64, ports: &[Ports]) -> String {
+    let certificates = dir.join("certificates");
+    let own = ports[usize::try_from(node - 1).unwrap_or(0)];
+    let mut text = format!(
+        "node_id = {node}\nname = \"node-{node}\"\ncluster = {NAME:?}\ndata_dir = {:?}\n\
+         listen_client = \"127.0.0.1:{}\"\nlisten_peer = \"127.0.0.1:{}\"\n\n\
+         [tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n",
+        dir.join(format!("node-{node}/data")),
+        own.client,
+        own.peer,
+        certificates.join("ca.pem"),
+        certificates.join(format!("node-{node}.pem")),
+        certificates.join(format!("node-{node}.key")),
+    );
+    for (member, ports) in NODES.iter().zip(ports) {
+        text.push_str(&format!(
+            "\n[[initial_cluster]]\nid = {member}\nname = \"node-{member}\"\n\
+             peer = \"127.0.0.1:{}\"\nclient = \"http://127.0.0.1:{}\"\n",
+            ports.peer, ports.client
+        ));
+    }
+    text
+}
+
+/// The ports of the cluster: those it had before, or free ones.
+fn load_or_choose_ports(file: &Path, usual: bool) -> Result<Vec<Ports>> {
+    if let Ok(text) = fs::read_to_string(file) {
+        let ports: Option<Vec<_>> = text.lines().map(Ports::parse).collect();
+        return ports
+            .filter(|ports| ports.len() == NODES.len())
+            .with_context(|| format!("{} is damaged; remove it", file.display()));
+    }
+    let ports = choose_ports(if usual { USUAL_PORTS } else { [0; 3] })?;
+    let lines: Vec<_> = ports
+        .iter()
+        .map(|ports| format!("{} {}\n", ports.client, ports.peer))
+        .collect();
+    fs::write(file, lines.concat())?;
+    Ok(ports)
+}
+
+/// Free ports, at `wished` if those are free. Held together while choosing, so
+/// that they differ.
+fn choose_ports(wished: [u16; 3]) -> Result<Vec<Ports>> {
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    for wish in wished {
+        let listener = TcpListener::bind(("127.0.0.1", wish))
+            .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
+            .context("no free port")?;
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).context("no free port")?;
+        ports.push(Ports {
+            client: listener.local_addr()?.port(),
+            peer: socket.local_addr()?.port(),
+        });
+        held.push((listener, socket));
+    }
+    Ok(ports)
+}
+
+impl Ports {
+    fn parse(line: &str) -> Option<Self> {
+        let (client, peer) = line.split_once(' ')?;
+        Some(Self {
+            client: client.parse().ok()?,
+            peer: peer.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::TestDir;
+
+    #[test]
+    fn chosen_ports_differ_and_are_kept() {
+        let dir = TestDir::with(&[]);
+        let file = dir.path().join("ports");
+
+        let first = load_or_choose_ports(&file, false).unwrap();
+        let again = load_or_choose_ports(&file, false).unwrap();
+
+        assert_eq!(first, again);
+        assert!(first[0].client != first[1].client && first[1].peer != first[2].peer);
+    }
+
+    #[test]
+    fn damaged_ports_are_named() {
+        let dir = TestDir::with(&[("ports", "1 2\nx\n")]);
+
+        let error = load_or_choose_ports(&dir.path().join("ports"), false).unwrap_err();
+
+        assert!(error.to_string().contains("is damaged; remove it"));
+    }
+
+    #[test]
+    fn a_configuration_names_its_node_and_all_members() {
+        let ports: Vec<_> = (1..=3)
+            .map(|n| Ports {
+                client: n,
+                peer: n + 10,
+            })
+            .collect();
+
+        let text = configuration(Path::new("here"), 2, &ports);
+
+        assert!(text.contains("node_id = 2\n"));
+        assert!(text.contains("listen_client = \"127.0.0.1:2\"\nlisten_peer = \"127.0.0.1:12\""));
+        assert_eq!(text.matches("[[initial_cluster]]").count(), 3);
+    }
+
+    #[test]
+    fn the_table_tells_leader_follower_and_dead() {
+        let endpoints = ["a", "b", "c"].map(str::to_owned);
+        let of = |member, leader| MemberStatus {
+            member,
+            leader,
+            ..MemberStatus::default()
+        };
+        let members = [of(Some(1), Some(1)), of(Some(2), Some(1)), of(None, None)];
+
+        let rows = status_rows(&endpoints, &members);
+
+        let roles: Vec<_> = rows.iter().skip(1).map(|row| row[2].as_str()).collect();
+        assert_eq!(roles, ["leader", "follower", "down"]);
+    }
+
+    #[test]
+    fn an_unknown_node_is_refused() {
+        assert!(
+            place(4)
+                .unwrap_err()
+                .to_string()
+                .contains("there is no node 4")
+        );
+    }
+}
