@@ -305,6 +305,18 @@ async fn applying_knows_no_limit_on_operations() {
     assert_eq!(result.results.len(), 1000);
 }
 
+/// Protobuf decoders stop at 100 messages inside each other.
+#[tokio::test]
+async fn transactions_nest_as_deep_as_a_client_can_send_them() {
+    let mut replica = Replica::new();
+    let innermost = then(vec![put_op("deep", "1")]);
+    let nested = (0..100).fold(innermost, |inner, _| then(vec![Op::Txn(inner)]));
+
+    replica.txn(nested).await;
+
+    assert_eq!(replica.get("deep").unwrap().mod_revision, 2);
+}
+
 #[tokio::test]
 async fn a_transaction_of_reads_is_answered_by_the_store_alone() {
     let mut replica = Replica::new();
