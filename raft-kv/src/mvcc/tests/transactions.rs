@@ -179,23 +179,30 @@ async fn a_read_in_a_transaction_may_name_a_revision_up_to_the_one_before_it() {
 async fn a_refused_transaction_changes_nothing() {
     let mut replica = Replica::new();
     replica.put("a", "1").await;
-    let keeping = Op::Put(Put {
-        ignore_value: true,
-        ..put("missing", "")
-    });
-    let txn = Command::Txn(then(vec![put_op("b", "1"), delete_op("a", ""), keeping]));
+    let keeping = |key| {
+        Op::Put(Put {
+            ignore_value: true,
+            ..put(key, "")
+        })
+    };
+    let known_before = then(vec![
+        put_op("b", "1"),
+        delete_op("a", ""),
+        keeping("missing"),
+    ]);
+    // Here the key is there before and gone once its put runs.
+    let found_while_running = then(vec![put_op("Z", "1"), delete_op("a", "\0"), keeping("a")]);
 
-    let responses = replica.apply_all(&[txn, Command::Put(put("c", "1"))]).await;
+    for txn in [known_before, found_while_running] {
+        let revision = replica.store.revision();
+        let next = Command::Put(put("c", "1"));
+        let responses = replica.apply_all(&[Command::Txn(txn), next]).await;
 
-    assert!(matches!(
-        responses[0],
-        Response::Refused {
-            error: KvError::KeyNotFound,
-            revision: 2
-        }
-    ));
-    assert_eq!(names(&replica.range(&range("a", "z"))), ["a", "c"]);
-    assert_eq!(replica.store.revision(), 3);
+        let error = KvError::KeyNotFound;
+        assert_eq!(responses[0], Response::Refused { error, revision });
+        assert_eq!(names(&replica.range(&range("\0", "\0"))), ["a", "c"]);
+        assert_eq!(replica.store.revision(), revision + 1);
+    }
 }
 
 #[test]
