@@ -2,29 +2,53 @@
 //!
 //! A crash is a copy of the files at a moment: what sits in memory is not in it.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::{fs, io};
 
 use super::*;
 use raft_core::{LogIndex, StorageError};
 
-/// The store as a crash at this moment would leave it.
+/// The store as a crash at this moment would leave it. Compactions go on in the
+/// background, so a copy during which any file changed is no moment and made anew.
 fn crashed_copy(from: &Path) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    copy_directory(from, copy.path());
-    copy
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_directory(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+    loop {
+        let copy = TempDir::new().unwrap();
+        let before = files(from);
+        let copied = copy_directory(from, copy.path());
+        if files(from) == before {
+            copied.unwrap();
+            return copy;
         }
     }
+}
+
+/// Names and lengths of all files below a directory.
+fn files(directory: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if let Ok(metadata) = fs::metadata(&path) {
+            found.insert(path, metadata.len());
+        }
+    }
+    found
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A history that overwrites, deletes, re-creates and moves several keys at once.

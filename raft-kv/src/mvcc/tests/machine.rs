@@ -118,6 +118,17 @@ async fn durable_applied_follows_the_flush_and_not_the_apply() {
 }
 
 #[tokio::test]
+async fn what_was_applied_becomes_durable_by_itself() {
+    let mut replica = Replica::flushing_every(Duration::from_millis(1), TempDir::new().unwrap());
+
+    replica.put("a", "1").await;
+
+    while replica.machine.durable_applied() != LogIndex::new(1) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_store_is_open_in_one_place_at_a_time() {
     let replica = Replica::new();
 

@@ -9,6 +9,7 @@ mod snapshots;
 mod transactions;
 
 use std::path::Path;
+use std::time::Duration;
 
 use raft_core::{Entry, LogId, LogSlice, Membership, Payload, RequestId, StateMachine};
 use tempfile::TempDir;
@@ -33,7 +34,12 @@ impl Replica {
     }
 
     fn open(directory: TempDir) -> Self {
-        let (store, machine) = MvccStore::open(directory.path()).unwrap();
+        // No flush in the background: a test says when what was applied becomes durable.
+        Self::flushing_every(Duration::from_secs(24 * 3600), directory)
+    }
+
+    fn flushing_every(interval: Duration, directory: TempDir) -> Self {
+        let (store, machine) = MvccStore::open_flushing_every(interval, directory.path()).unwrap();
         Self {
             store,
             machine,
