@@ -42,8 +42,7 @@ impl Flusher {
         if bytes >= UNFLUSHED_BYTES
             && let Some(wake) = &self.wake
         {
-            // Full: it is being woken already. Closed: the thread saw a failure and
-            // closed the state, which the next write reports.
+            // Full: it is being woken already. Closed: the thread panicked, which `drop` reports.
             let _ = wake.try_send(());
         }
     }
