@@ -126,7 +126,7 @@ fn run_all(options: &Options) -> (Report, Vec<(u64, String)>) {
             results.0.add(&report);
             if let Some(violation) = report.violation {
                 eprintln!(
-                    "seed {seed} violates {violation}\n  replay: cargo xtask sim --seed {seed}"
+                    "seed {seed} violates {violation}\n  replay: cargo xtask sim --seeds 1 --seed {seed}"
                 );
                 results.1.push((seed, violation.to_string()));
                 is_enough.store(results.1.len() >= 20, Ordering::Relaxed);

@@ -10,7 +10,9 @@ fn all_hold(seeds: std::ops::Range<u64>, plan: &Plan) -> Report {
     for seed in seeds {
         let report = run(seed, plan.clone());
         if let Some(violation) = &report.violation {
-            panic!("seed {seed} violates {violation}\n  replay: cargo xtask sim --seed {seed}");
+            panic!(
+                "seed {seed} violates {violation}\n  replay: cargo xtask sim --seeds 1 --seed {seed}"
+            );
         }
         total.add(&report);
     }

@@ -128,6 +128,7 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// Decodes from the slice itself: a length that exceeds it is an error, not an allocation.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
     if version != VERSION {
@@ -184,6 +185,18 @@ mod tests {
         assert_eq!(
             Command::decode(&bytes),
             Err(DecodeError::UnknownVersion { version: 9 })
+        );
+    }
+
+    #[test]
+    fn a_length_beyond_the_bytes_is_malformed_and_allocates_nothing() {
+        let key_of_2_to_the_62_bytes = [&[1, 0, 253][..], &(1_u64 << 62).to_le_bytes()].concat();
+
+        let decoded = Command::decode(&key_of_2_to_the_62_bytes);
+
+        assert!(
+            matches!(decoded, Err(DecodeError::Malformed { .. })),
+            "{decoded:?}"
         );
     }
 

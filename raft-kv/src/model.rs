@@ -12,8 +12,10 @@ pub type Bytes = Vec<u8>;
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct KeyValue {
     /// The key.
+    #[serde(with = "byte_string")]
     pub key: Bytes,
     /// The value; empty when only keys were asked for.
+    #[serde(with = "byte_string")]
     pub value: Bytes,
     /// Revision of the write that created the key.
     pub create_revision: i64,
@@ -27,8 +29,10 @@ pub struct KeyValue {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct KeyRange {
     /// First key.
+    #[serde(with = "byte_string")]
     pub key: Bytes,
     /// End: empty for the one key, a single zero byte for "to the end", else excluded.
+    #[serde(with = "byte_string")]
     pub range_end: Bytes,
 }
 
@@ -102,8 +106,10 @@ pub struct RangeResult {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Put {
     /// The key.
+    #[serde(with = "byte_string")]
     pub key: Bytes,
     /// The value.
+    #[serde(with = "byte_string")]
     pub value: Bytes,
     /// Answer what was there before.
     pub prev_kv: bool,
@@ -159,7 +165,7 @@ pub enum CompareTarget {
     /// The mod revision.
     Mod(i64),
     /// The value.
-    Value(Bytes),
+    Value(#[serde(with = "byte_string")] Bytes),
     /// The lease.
     Lease(i64),
 }
@@ -249,4 +255,42 @@ pub enum KvError {
     /// A command of the log could not be decoded by this version.
     #[error("unknown command: {0}")]
     UnknownCommand(String),
+}
+
+/// Keys and values as one run of bytes instead of a list of numbers: the encoding
+/// is the same, but it is copied at once.
+mod byte_string {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    use super::Bytes;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    /// Asks for borrowed bytes, whose length is checked before anything is set aside.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        from.deserialize_bytes(ByteString)
+    }
+
+    struct ByteString;
+
+    impl Visitor<'_> for ByteString {
+        type Value = Bytes;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a run of bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+            Ok(bytes.to_vec())
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Bytes) -> Result<Bytes, E> {
+            Ok(bytes)
+        }
+    }
 }

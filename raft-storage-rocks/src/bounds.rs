@@ -161,10 +161,7 @@ mod tests {
     fn a_run_after_a_cut_must_follow_it() {
         let before = bounds(LogId::ZERO, LogId::new(1, 9));
         let entries = LogSlice::new(vec![Entry::blank(LogId::new(2, 9))]).unwrap();
-        let batch = AppendBatch {
-            entries,
-            ..cut(5)
-        };
+        let batch = AppendBatch { entries, ..cut(5) };
         let refusal = after_append(before, &batch, never);
         assert!(matches!(refusal, Err(StorageError::Misuse { .. })));
     }

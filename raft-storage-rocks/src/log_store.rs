@@ -83,7 +83,11 @@ impl LogStore for RocksLogStore {
         };
         let job = self.job("appending entries", plan, fill).of_bytes(bytes);
         // A cut alone reads the term of the entry that it leaves at the end.
-        let job = if only_cuts { job.after_the_others() } else { job };
+        let job = if only_cuts {
+            job.after_the_others()
+        } else {
+            job
+        };
         self.writer.write(job).await
     }
 
@@ -183,10 +187,7 @@ fn delete(db: &DB, writes: &mut WriteBatch, group: GroupId, kept: LogIndex, last
     if last <= kept {
         return;
     }
-    let (from, to) = (
-        entry_key(group, kept.next()),
-        entry_key(group, last.next()),
-    );
+    let (from, to) = (entry_key(group, kept.next()), entry_key(group, last.next()));
     writes.delete_range_cf(family(db, META), from, to);
     writes.delete_range_cf(family(db, PAYLOAD), from, to);
 }

@@ -32,7 +32,9 @@ impl RocksStableStore {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Some("a vote was saved here, and its record is gone".into())),
             Err(error) if error.kind() == ErrorKind::Corruption => {
-                return Ok(Some(format!("whether a vote was saved is damaged: {error}")));
+                return Ok(Some(format!(
+                    "whether a vote was saved is damaged: {error}"
+                )));
             }
             Err(error) => return Err(StorageError::io("reading the vote", error)),
         }
@@ -40,7 +42,10 @@ impl RocksStableStore {
         let bounds = Reader::new(&self.db, self.group).bounds();
         Ok(match bounds {
             Ok(bounds) if bounds.last == LogId::ZERO => None,
-            Ok(bounds) => Some(format!("the log reaches {}, but there is no term", bounds.last)),
+            Ok(bounds) => Some(format!(
+                "the log reaches {}, but there is no term",
+                bounds.last
+            )),
             Err(StorageError::Corrupt { what, reason }) => Some(format!("{what}: {reason}")),
             Err(error) => return Err(error),
         })

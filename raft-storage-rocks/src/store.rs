@@ -40,7 +40,7 @@ impl RocksStore {
     /// unknown format, is in use, is damaged, or cannot be read or written.
     pub fn open(
         path: impl AsRef<Path>,
-        options: RocksOptions,
+        options: &RocksOptions,
         identity: Identity,
     ) -> Result<Self, StoreError> {
         let path = path.as_ref();

@@ -176,12 +176,7 @@ fn run(
     }
 }
 
-fn write_batch(
-    db: &DB,
-    options: &WriteOptions,
-    jobs: Vec<(Job, Outcome)>,
-    condition: &Condition,
-) {
+fn write_batch(db: &DB, options: &WriteOptions, jobs: Vec<(Job, Outcome)>, condition: &Condition) {
     let mut batch = WriteBatch::default();
     let mut accepted = Vec::with_capacity(jobs.len());
     for (job, outcome) in jobs {

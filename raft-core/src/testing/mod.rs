@@ -3,4 +3,5 @@
 //! Behind the feature `testing`, because no running node needs it. Names here
 //! may change between minor versions.
 
+pub mod conformance;
 pub mod sim;

@@ -30,6 +30,8 @@ impl maintenance_server::Maintenance for Maintenance {
         _request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
         let store = self.backend.store();
+        // Asked before the node, whose status follows a moment later.
+        let applied = store.last_applied().index;
         let header = self.backend.header(store.revision());
         let size = store.size_on_disk().map_err(ApiError::from)?;
         let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -49,7 +51,7 @@ impl maintenance_server::Maintenance for Maintenance {
             db_size_in_use: size,
             leader: raft.leader.map_or(0, |leader| leader.get()),
             raft_index: raft.commit_index.get(),
-            raft_applied_index: raft.last_applied.get(),
+            raft_applied_index: applied.get(),
             errors,
         }))
     }

@@ -13,7 +13,7 @@ use raft_core::StorageError;
 use super::state::Shared;
 
 /// An idle store is durable after this long.
-const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 /// A busy one is flushed each time this much was written.
 const UNFLUSHED_BYTES: u64 = 16 << 20;
 
@@ -24,12 +24,12 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn start(shared: Arc<Shared>) -> Result<Self, StorageError> {
+    pub(super) fn start(shared: Arc<Shared>, interval: Duration) -> Result<Self, StorageError> {
         // One place: a wake-up that is already waiting covers later ones.
         let (wake, woken) = sync_channel(1);
         let thread = Builder::new()
             .name("kv-flush".to_owned())
-            .spawn(move || run(&shared, &woken))
+            .spawn(move || run(&shared, &woken, interval))
             .map_err(|error| StorageError::io("starting the flush thread", error))?;
         Ok(Self {
             wake: Some(wake),
@@ -42,8 +42,7 @@ impl Flusher {
         if bytes >= UNFLUSHED_BYTES
             && let Some(wake) = &self.wake
         {
-            // Full: it is being woken already. Closed: the thread saw a failure and
-            // closed the state, which the next write reports.
+            // Full: it is being woken already. Closed: the thread panicked, which `drop` reports.
             let _ = wake.try_send(());
         }
     }
@@ -60,10 +59,11 @@ impl Drop for Flusher {
     }
 }
 
-fn run(shared: &Shared, woken: &Receiver<()>) {
-    while woken.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Disconnected) {
+fn run(shared: &Shared, woken: &Receiver<()>, interval: Duration) {
+    while woken.recv_timeout(interval) != Err(RecvTimeoutError::Disconnected) {
         let state = shared.state();
-        if state.unflushed_bytes() == 0 {
+        // A closed state has said why, once; a restore may put a sound one in its place.
+        if state.unflushed_bytes() == 0 || state.is_closed() {
             continue;
         }
         if let Err(error) = state.flush() {

@@ -1,6 +1,7 @@
 //! The state machine that the log drives.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
@@ -27,8 +28,8 @@ pub struct MvccMachine {
 }
 
 impl MvccMachine {
-    pub(super) fn new(shared: Arc<Shared>) -> Result<Self, StorageError> {
-        let flusher = Flusher::start(Arc::clone(&shared))?;
+    pub(super) fn new(shared: Arc<Shared>, flush_interval: Duration) -> Result<Self, StorageError> {
+        let flusher = Flusher::start(Arc::clone(&shared), flush_interval)?;
         Ok(Self { shared, flusher })
     }
 

@@ -70,10 +70,12 @@ impl<'a> Writes<'a> {
     }
 }
 
+/// A delete "to the end" is held against no put: etcd accepts the two together,
+/// and so do we. They take effect in their order.
 fn contains(range: &KeyRange, key: &[u8]) -> bool {
     match range.range_end.as_slice() {
         [] => key == range.key,
-        [0] => key >= range.key.as_slice(),
+        [0] => false,
         end => key >= range.key.as_slice() && key < end,
     }
 }

@@ -186,10 +186,15 @@ impl State {
         self.unflushed_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether a write failed, so that no more are made.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// One writer at a time.
     pub(super) fn lock_for_writing(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
         let guard = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(StorageError::Closed);
         }
         Ok(guard)
@@ -256,7 +261,7 @@ impl State {
         doing: &'static str,
         write: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
     ) -> Result<(), StorageError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(StorageError::Closed);
         }
         write(self.db()).map_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::{LogId, Membership, StorageError};
 use rocksdb::ReadOptions;
@@ -9,6 +10,7 @@ use rocksdb::ReadOptions;
 use super::apply::Executor;
 use super::check::{NO_LIMIT, check, check_range, is_read_only};
 use super::error::{QueryError, from_rocks};
+use super::flush;
 use super::machine::MvccMachine;
 use super::state::{Family, Shared};
 use crate::command::Command;
@@ -32,8 +34,16 @@ impl MvccStore {
     ///
     /// A store that another process has open, that is damaged, or that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, MvccMachine), StorageError> {
-        let shared = Arc::new(Shared::open(path.as_ref())?);
-        let machine = MvccMachine::new(Arc::clone(&shared))?;
+        Self::open_flushing_every(flush::INTERVAL, path.as_ref())
+    }
+
+    /// Like [`Self::open`], for tests in which a flush must come soon or never.
+    pub(super) fn open_flushing_every(
+        interval: Duration,
+        path: &Path,
+    ) -> Result<(Self, MvccMachine), StorageError> {
+        let shared = Arc::new(Shared::open(path)?);
+        let machine = MvccMachine::new(Arc::clone(&shared), interval)?;
         Ok((Self { shared }, machine))
     }
 

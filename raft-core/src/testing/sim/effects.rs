@@ -1,14 +1,12 @@
-//! Carries out what replicas ask for, and brings back what came of it.
+//! Carries out what replicas ask for.
 
 use super::checker::durable_before_ack::{self, DurableState};
-use super::checker::{Check, Seen, hard_state};
-use super::disk::HardStateChanges;
-use super::workload::Request;
+use super::checker::{Check, Seen};
 use super::world::{Event, World};
-use crate::entry::LogSlice;
+use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
-use crate::protocol::{self, Input, Output, Raft, ReadLog, RoleKind, StepDownReason, Ticket};
-use crate::types::NodeId;
+use crate::protocol::{self, Input, Output, RoleKind, StepDownReason, Ticket};
+use crate::types::{LogIndex, NodeId};
 
 impl World {
     /// A node takes something in; its outputs are carried out, and everything is checked.
@@ -120,8 +118,7 @@ impl World {
         }
     }
 
-    fn count_failure(&mut self, error: &crate::error::ProposeError) {
-        use crate::error::ProposeError;
+    fn count_failure(&mut self, error: &ProposeError) {
         match error {
             ProposeError::Superseded { .. } => self.report.mark("a proposal was superseded"),
             ProposeError::Unknown { .. } => self.report.mark("a proposal ended unknown"),
@@ -213,113 +210,7 @@ impl World {
         }
     }
 
-    fn schedule_disk(&mut self, place: usize) {
-        let node = &self.nodes[place];
-        let life = node.life;
-        let delay = self.disk_random.around(self.disk_pace);
-        let at = (self.now + delay).max(node.disk.stalled_until);
-        self.schedule_at(at, Event::DiskDone { node: place, life });
-    }
-
-    /// A sync returned.
-    pub(crate) fn disk_done(&mut self, place: usize) -> Check {
-        let node = &mut self.nodes[place];
-        let id = node.id();
-        if node.disk.stalled_until > self.now {
-            self.schedule_disk(place);
-            return Ok(());
-        }
-        let (token, count, changes) = node.disk.complete(&mut self.disk_random)?;
-        self.check_hard_states(id, changes)?;
-        if count > 1 {
-            self.report.mark("several writes became durable at once");
-        }
-        if !self.nodes[place].disk.is_idle() {
-            self.schedule_disk(place);
-        }
-        if self.fault_random.chance(self.faults.crash_after_persist) {
-            return self.crash(place, "crash after a persist");
-        }
-        let Some(token) = token else { return Ok(()) };
-        self.trace.note(&[3, place as u64, token.0]);
-        self.trace
-            .line(self.now, || format!("{id} persisted {token:?}"));
-        self.handle(place, Input::Persisted(token))
-    }
-
-    /// Durable terms and votes changed.
-    pub(crate) fn check_hard_states(&mut self, id: NodeId, changes: HardStateChanges) -> Check {
-        for (old, new) in changes {
-            hard_state::changed(id, old, new)?;
-            if let Some(candidate) = new.voted_for {
-                let term = new.current_term;
-                self.checkers.votes.votes(id, term, candidate.node)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers a log read from what is durable now; now and then with nothing,
-    /// which the contract allows.
-    pub(crate) fn log_read(&mut self, place: usize, request: ReadLog) -> Check {
-        let log = &self.nodes[place].disk.log;
-        let entries = match self.disk_random.chance(200) {
-            true => LogSlice::empty(),
-            false => log.read(request.first, request.last, request.max_bytes),
-        };
-        let token = request.token;
-        self.trace.note(&[4, place as u64, entries.len() as u64]);
-        self.handle(place, Input::LogRead { token, entries })
-    }
-
-    /// The state machine finished a batch: clients get their answers.
-    pub(crate) fn apply_done(&mut self, place: usize) -> Check {
-        let node = &mut self.nodes[place];
-        let (id, life, leads) = (node.id(), node.life, node.leads());
-        let Some(batch) = node.machine.next_batch() else {
-            return Ok(());
-        };
-        for entry in batch.entries.entries() {
-            let previous = node.machine.state.applied;
-            node.machine.apply(entry);
-            let state = node.machine.state;
-            self.checkers
-                .states
-                .applied(id, previous, state.applied, state.digest)?;
-        }
-        for (index, ticket) in batch.proposals {
-            let request = self.nodes[place].request(ticket);
-            self.checkers.proposals.acknowledged(request, index)?;
-            self.checkers.reads.acknowledged(index);
-            self.nodes[place].has_written = true;
-            self.report.acknowledged += 1;
-            if !leads {
-                self.report.mark("a forwarded proposal was acknowledged");
-            }
-        }
-        if self.machine_random.chance(2000) {
-            self.nodes[place].machine.flush();
-        }
-        if !self.nodes[place].machine.is_idle() {
-            let delay = self.machine_random.between(10, 3000);
-            self.schedule(delay, Event::ApplyDone { node: place, life });
-        }
-        if self.fault_random.chance(self.faults.crash_after_apply) {
-            return self.crash(place, "crash after an apply");
-        }
-        let applied = self.nodes[place].machine.state.applied;
-        self.trace.note(&[5, place as u64, applied.get()]);
-        self.trace
-            .line(self.now, || format!("{id} applied {applied}"));
-        self.handle(place, Input::Applied(applied))
-    }
-
-    fn read_done(
-        &mut self,
-        place: usize,
-        ticket: Ticket,
-        index: Option<crate::types::LogIndex>,
-    ) -> Check {
+    fn read_done(&mut self, place: usize, ticket: Ticket, index: Option<LogIndex>) -> Check {
         let node = &mut self.nodes[place];
         let (id, leads, request) = (node.id(), node.leads(), node.request(ticket));
         let Some(index) = index else {
@@ -333,68 +224,5 @@ impl World {
         }
         let applied = node.machine.state.applied;
         self.checkers.reads.served(id, request, index, applied)
-    }
-
-    /// A client's turn.
-    pub(crate) fn client(&mut self, client: usize) -> Check {
-        if self.now >= self.clients_stop_at {
-            return Ok(());
-        }
-        let pause = self.workload.pause();
-        self.schedule(pause, Event::Client(client));
-        let (place, request) = self.workload.next(self.nodes.len());
-        self.ask(place, request)
-    }
-
-    /// Asks for what has not succeeded yet on some node since the faults ended,
-    /// one request at a time: what measures a group must not be what overloads it.
-    pub(crate) fn probe(&mut self) -> Check {
-        for place in 0..self.nodes.len() {
-            let status = self.nodes[place].raft.as_ref().map(Raft::status);
-            let (writes, reads) = status.map_or((0, 0), |status| {
-                (status.pending_proposals, status.pending_reads)
-            });
-            if !self.nodes[place].has_written && writes == 0 {
-                let command = self.workload.command();
-                self.ask(place, Request::Write(vec![command]))?;
-            }
-            if !self.nodes[place].has_read && reads == 0 {
-                self.ask(place, Request::Read(1))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, place: usize, request: Request) -> Check {
-        let node = &mut self.nodes[place];
-        if node.raft.is_none() || node.paused_until > self.now {
-            return Ok(());
-        }
-        self.trace.note(&[6, place as u64]);
-        let input = match request {
-            Request::Write(commands) => {
-                let propose = |command| {
-                    let proposal = node.proposal(command);
-                    let (request, command) =
-                        (node.request(proposal.ticket), proposal.command.clone());
-                    self.checkers.proposals.proposed(request, command);
-                    proposal
-                };
-                Input::Propose(commands.into_iter().map(propose).collect())
-            }
-            Request::Read(count) => {
-                let mut tickets = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let ticket = node.next_ticket();
-                    self.checkers.reads.began(node.request(ticket));
-                    tickets.push(ticket);
-                }
-                Input::Read(tickets)
-            }
-        };
-        let id = node.id();
-        self.trace
-            .line(self.now, || format!("{id} is asked {input:?}"));
-        self.handle(place, input)
     }
 }

@@ -7,13 +7,16 @@
 //! always goes the same way.
 //!
 //! The rooms: [`plan`] draws what a seed goes through, `world` holds the time
-//! and the events, `effects` carries out what replicas ask for, `faults` breaks
-//! things, `observe` asks the `checker`s.
+//! and the events, `effects` carries out what replicas ask for, `completions`
+//! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
+//! asks the `checker`s.
 //!
 //! What is missing so far: membership changes, snapshots, clock drift, and disks
 //! that lose or damage what they called durable.
 
 mod checker;
+mod clients;
+mod completions;
 mod disk;
 mod effects;
 mod faults;

@@ -3,10 +3,10 @@
 
 use super::plan::Faults;
 use super::random::Random;
-use crate::message::Envelope;
+use crate::message::{Envelope, Message};
 
 /// Messages kept for replay; which ones is left to chance.
-const ARCHIVE: usize = 512;
+const ARCHIVE: usize = 256;
 
 /// All links of a run.
 #[derive(Debug)]
@@ -97,18 +97,34 @@ impl Network {
     fn archive(&mut self, envelope: &Envelope) {
         if self.archive.len() < ARCHIVE {
             self.archive.push(envelope.clone());
-        } else if self.random.chance(500) {
+        } else if self.random.chance(if is_rare(&envelope.message) {
+            7000
+        } else {
+            200
+        }) {
             let place = self.random.position(ARCHIVE);
             self.archive[place] = envelope.clone();
         }
     }
 }
 
+/// What heartbeats and appends would crowd out of the archive, though it does
+/// the most when it comes late.
+const fn is_rare(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::PreVote(_)
+            | Message::PreVoteReply(_)
+            | Message::RequestVote(_)
+            | Message::RequestVoteReply(_)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random::Concern;
     use super::*;
-    use crate::message::{Commit, Message};
+    use crate::message::Commit;
     use crate::types::{GroupId, LogIndex, ReplicaId, Term};
 
     fn arrivals(network: &mut Network, count: u64, faults: &Faults) -> Vec<u64> {

@@ -33,7 +33,8 @@ impl Default for Plan {
             replicas: None,
             warm_up: Duration::from_millis(800),
             fault_time: Duration::from_secs(8),
-            liveness_bound: Duration::from_secs(10),
+            // Generous, because some runs catch up one entry at a time.
+            liveness_bound: Duration::from_secs(30),
             calm: false,
             trace: false,
         }
@@ -100,6 +101,7 @@ pub(crate) fn draw_replicas(random: &mut Random) -> usize {
 /// runs, because a limit that is never reached is never tested.
 pub(crate) fn draw_config(random: &mut Random) -> Config {
     let mut config = Config::new(ReplicaId::first(1), 0);
+    config.max_uncommitted_bytes = 30_000;
     config.request_timeout = Duration::from_millis(random.between(500, 3000));
     let mut limit = |usual: usize, low: usize, high: usize| match random.chance(5000) {
         true => low + random.position(high - low + 1),

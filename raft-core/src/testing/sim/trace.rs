@@ -4,7 +4,7 @@
 
 use super::image::mix;
 use crate::message::{AppendResult, Envelope, Message};
-use crate::types::LogId;
+use crate::types::{LogId, LogIndex};
 
 /// The trace of one run.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ pub(crate) fn digest(envelope: &Envelope) -> u64 {
         Message::Commit(m) => [10, m.commit.get(), 0, 0],
         Message::ReadIndex(m) => [11, m.request.boot, m.request.sequence, 0],
         Message::ReadIndexReply(m) => {
-            let index = m.index.map_or(u64::MAX, crate::types::LogIndex::get);
+            let index = m.index.map_or(u64::MAX, LogIndex::get);
             [12, m.request.sequence, index, m.commit.get()]
         }
         Message::Propose(m) => {

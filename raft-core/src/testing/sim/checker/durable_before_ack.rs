@@ -11,7 +11,7 @@ use crate::hard_state::HardState;
 use crate::message::{AppendResult, Envelope, Message};
 use crate::testing::sim::image::LogImage;
 use crate::testing::sim::report::Violation;
-use crate::types::LogId;
+use crate::types::{LogId, ReplicaId};
 
 /// What a sender's disk holds when a message leaves.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub(crate) fn sends(envelope: &Envelope, durable: DurableState<'_>) -> Check {
 fn vote_claim(
     envelope: &Envelope,
     durable: DurableState<'_>,
-    candidate: crate::types::ReplicaId,
+    candidate: ReplicaId,
 ) -> Option<String> {
     let has_moved_on = durable.hard_state.current_term > envelope.term;
     let holds = has_moved_on || durable.hard_state.voted_for == Some(candidate);
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::message::{AppendReply, RequestVote, RequestVoteReply};
     use crate::testing::sim::image::tests::image;
-    use crate::types::{GroupId, ReplicaId, Term};
+    use crate::types::{GroupId, Term};
 
     fn message(term: u64, message: Message) -> Envelope {
         Envelope {

@@ -1,0 +1,145 @@
+//! The duties of a [`StableStore`](crate::stable_store), each with its check.
+
+use async_trait::async_trait;
+
+use super::interrupt;
+use crate::error::StorageError;
+use crate::hard_state::HardState;
+use crate::stable_store::{StableState, StableStore};
+use crate::types::{ReplicaId, Term};
+
+/// How the suite handles a store.
+#[async_trait]
+pub trait StableStoreHarness: Send {
+    /// The store under test.
+    type Store: StableStore;
+
+    /// Opens the store. What is durable from before is there.
+    async fn open(&mut self) -> Self::Store;
+
+    /// Ends the store as a crash would, without a chance to save anything more.
+    async fn crash(&mut self, store: Self::Store);
+
+    /// Removes or damages the stored value; the store is not open meanwhile.
+    /// Answers false if it cannot.
+    async fn lose_value(&mut self) -> bool;
+
+    /// Makes the next save of the open store fail. Answers false if it cannot.
+    async fn fail_next_save(&mut self, store: &Self::Store) -> bool;
+}
+
+const fn vote(term: u64, node: u64) -> HardState {
+    HardState {
+        current_term: Term::new(term),
+        voted_for: Some(ReplicaId::first(node)),
+    }
+}
+
+async fn save(store: &impl StableStore, state: HardState) {
+    store.save(state).await.expect("a save succeeds");
+}
+
+async fn load(store: &impl StableStore) -> StableState {
+    store.load().await.expect("a store can be asked")
+}
+
+/// Duty 1.
+pub async fn a_save_survives_a_crash(harness: &mut impl StableStoreHarness) {
+    let store = harness.open().await;
+    save(&store, vote(3, 2)).await;
+    harness.crash(store).await;
+
+    let store = harness.open().await;
+    let found = load(&store).await;
+    assert_eq!(
+        found,
+        StableState::Saved(vote(3, 2)),
+        "duty 1, durable before return"
+    );
+}
+
+/// Duty 2.
+pub async fn a_save_interrupted_by_a_crash_leaves_the_old_or_the_new_value(
+    harness: &mut impl StableStoreHarness,
+) {
+    let store = harness.open().await;
+    save(&store, vote(3, 2)).await;
+    interrupt(store.save(vote(4, 1))).await;
+    harness.crash(store).await;
+
+    let store = harness.open().await;
+    let found = load(&store).await;
+    let allowed = [
+        StableState::Saved(vote(3, 2)),
+        StableState::Saved(vote(4, 1)),
+    ];
+    assert!(allowed.contains(&found), "duty 2, atomic: found {found:?}");
+}
+
+/// Duty 3.
+pub async fn the_last_save_wins(harness: &mut impl StableStoreHarness) {
+    let store = harness.open().await;
+    for term in 1..=20 {
+        save(&store, vote(term, term % 3)).await;
+        let found = load(&store).await;
+        assert_eq!(
+            found,
+            StableState::Saved(vote(term, term % 3)),
+            "duty 3, the last value"
+        );
+    }
+}
+
+/// Duty 4.
+pub async fn a_new_store_is_empty(harness: &mut impl StableStoreHarness) {
+    let store = harness.open().await;
+    assert_eq!(
+        load(&store).await,
+        StableState::Empty,
+        "duty 4, empty is not lost"
+    );
+    harness.crash(store).await;
+
+    let store = harness.open().await;
+    assert_eq!(
+        load(&store).await,
+        StableState::Empty,
+        "duty 4, empty is not lost"
+    );
+}
+
+/// Duty 4.
+pub async fn a_store_that_lost_its_vote_says_so(harness: &mut impl StableStoreHarness) {
+    let store = harness.open().await;
+    save(&store, vote(3, 2)).await;
+    harness.crash(store).await;
+    if !harness.lose_value().await {
+        return;
+    }
+
+    let store = harness.open().await;
+    let found = load(&store).await;
+    assert!(
+        matches!(found, StableState::Lost { .. }),
+        "duty 4, empty is not lost: {found:?}"
+    );
+}
+
+/// Duty 5.
+pub async fn after_a_failed_save_the_store_is_closed(harness: &mut impl StableStoreHarness) {
+    let store = harness.open().await;
+    if !harness.fail_next_save(&store).await {
+        return;
+    }
+
+    let failed = store.save(vote(1, 1)).await;
+    assert!(
+        failed.is_err(),
+        "duty 5, failure is final: the save did not fail"
+    );
+    let next = store.save(vote(2, 1)).await;
+    assert!(
+        matches!(next, Err(StorageError::Closed)),
+        "duty 5, failure is final: {next:?}"
+    );
+}

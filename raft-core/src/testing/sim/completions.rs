@@ -1,0 +1,112 @@
+//! Brings back what disks and state machines finished.
+
+use super::checker::{Check, hard_state};
+use super::disk::HardStateChanges;
+use super::world::{Event, World};
+use crate::entry::LogSlice;
+use crate::protocol::{Input, ReadLog};
+use crate::types::NodeId;
+
+impl World {
+    /// Schedules the end of the sync under way.
+    pub(crate) fn schedule_disk(&mut self, place: usize) {
+        let node = &self.nodes[place];
+        let life = node.life;
+        let delay = self.disk_random.around(self.disk_pace);
+        let at = (self.now + delay).max(node.disk.stalled_until);
+        self.schedule_at(at, Event::DiskDone { node: place, life });
+    }
+
+    /// A sync returned.
+    pub(crate) fn disk_done(&mut self, place: usize) -> Check {
+        let node = &mut self.nodes[place];
+        let id = node.id();
+        if node.disk.stalled_until > self.now {
+            self.schedule_disk(place);
+            return Ok(());
+        }
+        let (token, count, changes) = node.disk.complete(&mut self.disk_random)?;
+        self.check_hard_states(id, changes)?;
+        if count > 1 {
+            self.report.mark("several writes became durable at once");
+        }
+        if !self.nodes[place].disk.is_idle() {
+            self.schedule_disk(place);
+        }
+        if self.fault_random.chance(self.faults.crash_after_persist) {
+            return self.crash(place, "crash after a persist");
+        }
+        let Some(token) = token else { return Ok(()) };
+        self.trace.note(&[3, place as u64, token.0]);
+        self.trace
+            .line(self.now, || format!("{id} persisted {token:?}"));
+        self.handle(place, Input::Persisted(token))
+    }
+
+    /// Durable terms and votes changed.
+    pub(crate) fn check_hard_states(&mut self, id: NodeId, changes: HardStateChanges) -> Check {
+        for (old, new) in changes {
+            hard_state::changed(id, old, new)?;
+            if let Some(candidate) = new.voted_for {
+                let term = new.current_term;
+                self.checkers.votes.votes(id, term, candidate.node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a log read from what is durable now; now and then with nothing,
+    /// which the contract allows.
+    pub(crate) fn log_read(&mut self, place: usize, request: ReadLog) -> Check {
+        let log = &self.nodes[place].disk.log;
+        let entries = match self.disk_random.chance(200) {
+            true => LogSlice::empty(),
+            false => log.read(request.first, request.last, request.max_bytes),
+        };
+        let token = request.token;
+        self.trace.note(&[4, place as u64, entries.len() as u64]);
+        self.handle(place, Input::LogRead { token, entries })
+    }
+
+    /// The state machine finished a batch: clients get their answers.
+    pub(crate) fn apply_done(&mut self, place: usize) -> Check {
+        let node = &mut self.nodes[place];
+        let (id, life, leads) = (node.id(), node.life, node.leads());
+        let Some(batch) = node.machine.next_batch() else {
+            return Ok(());
+        };
+        for entry in batch.entries.entries() {
+            let previous = node.machine.state.applied;
+            node.machine.apply(entry);
+            let state = node.machine.state;
+            self.checkers
+                .states
+                .applied(id, previous, state.applied, state.digest)?;
+        }
+        for (index, ticket) in batch.proposals {
+            let request = self.nodes[place].request(ticket);
+            self.checkers.proposals.acknowledged(request, index)?;
+            self.checkers.reads.acknowledged(index);
+            self.nodes[place].has_written = true;
+            self.report.acknowledged += 1;
+            if !leads {
+                self.report.mark("a forwarded proposal was acknowledged");
+            }
+        }
+        if self.machine_random.chance(2000) {
+            self.nodes[place].machine.flush();
+        }
+        if !self.nodes[place].machine.is_idle() {
+            let delay = self.machine_random.between(10, 3000);
+            self.schedule(delay, Event::ApplyDone { node: place, life });
+        }
+        if self.fault_random.chance(self.faults.crash_after_apply) {
+            return self.crash(place, "crash after an apply");
+        }
+        let applied = self.nodes[place].machine.state.applied;
+        self.trace.note(&[5, place as u64, applied.get()]);
+        self.trace
+            .line(self.now, || format!("{id} applied {applied}"));
+        self.handle(place, Input::Applied(applied))
+    }
+}

@@ -1,0 +1,7 @@
+//! One binary, because each links RocksDB.
+
+mod conformance;
+mod corruption;
+mod crash;
+mod identity;
+mod support;

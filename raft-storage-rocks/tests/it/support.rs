@@ -1,0 +1,98 @@
+//! A store in a temporary directory, and a way past it to its bytes.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use raft_core::{
+    AppendBatch, Entry, GroupId, Incarnation, LogId, LogIndex, LogSlice, LogStore, NodeId,
+    RequestId,
+};
+use raft_storage_rocks::{Identity, RocksOptions, RocksStore};
+use rocksdb::{DB, Options};
+use tempfile::TempDir;
+
+pub(crate) const GROUP: GroupId = GroupId::new(0);
+
+pub(crate) fn identity(cluster: u64, node: u64) -> Identity {
+    Identity {
+        cluster,
+        node: NodeId::new(node),
+        incarnation: Incarnation::new(0),
+    }
+}
+
+/// A directory that is removed in the end.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().expect("a temporary directory can be made"))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("raft")
+    }
+
+    pub(crate) fn open(&self) -> RocksStore {
+        open(&self.path())
+    }
+
+    /// Changes the record under `key`, past the store, which is not open.
+    pub(crate) fn rewrite(&self, family: &str, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+        let db = raw(&self.path());
+        let handle = db.cf_handle(family).expect("the family exists");
+        let mut record = db
+            .get_cf(handle, key)
+            .expect("it can be read")
+            .expect("it is there");
+        change(&mut record);
+        db.put_cf(handle, key, record).expect("it can be written");
+    }
+
+    pub(crate) fn remove(&self, family: &str, key: &[u8]) {
+        let db = raw(&self.path());
+        let handle = db.cf_handle(family).expect("the family exists");
+        db.delete_cf(handle, key).expect("it can be removed");
+    }
+}
+
+pub(crate) fn open(path: &Path) -> RocksStore {
+    RocksStore::open(path, &RocksOptions::default(), identity(1, 1)).expect("the store opens")
+}
+
+fn raw(path: &Path) -> DB {
+    let families = DB::list_cf(&Options::default(), path).expect("the families can be listed");
+    DB::open_cf(&Options::default(), path, families).expect("the database opens")
+}
+
+pub(crate) fn entry_key(index: u64) -> Vec<u8> {
+    [GROUP.get().to_be_bytes(), index.to_be_bytes()].concat()
+}
+
+pub(crate) fn vote_key() -> Vec<u8> {
+    [&GROUP.get().to_be_bytes()[..], b"v"].concat()
+}
+
+/// An entry whose payload is known from its place.
+pub(crate) fn entry(term: u64, index: u64) -> Entry {
+    let request = RequestId {
+        boot: term,
+        sequence: index,
+    };
+    Entry::command(
+        LogId::new(term, index),
+        request,
+        Bytes::from(format!("{term}/{index}")),
+    )
+}
+
+pub(crate) async fn append(log: &impl LogStore, cut: Option<u64>, entries: Vec<Entry>) {
+    let entries = LogSlice::new(entries).expect("a run");
+    let batch = AppendBatch {
+        truncate_from: cut.map(LogIndex::new),
+        entries,
+    };
+    log.append(batch)
+        .await
+        .expect("the append is within the contract");
+}
