@@ -41,8 +41,20 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory holds something that is no store of this crate, or is damaged.
-    #[error("{} cannot be used: {reason}", path.display())]
+    /// The directory holds a RocksDB database of something else.
+    #[error("{} is no Raft log: {reason}; name a directory of its own", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+    /// The store is damaged where it says what it is.
+    #[error(
+        "{} cannot be used: {reason}; \
+         restore it, or let the node join again with an empty directory",
+        path.display()
+    )]
     Damaged {
         /// The directory.
         path: PathBuf,
@@ -57,5 +69,12 @@ pub enum StoreError {
         /// The failure.
         #[source]
         source: rocksdb::Error,
+    },
+    /// The system starts no more threads.
+    #[error("cannot start the writer thread")]
+    Thread {
+        /// The failure.
+        #[source]
+        source: std::io::Error,
     },
 }

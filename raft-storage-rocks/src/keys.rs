@@ -1,6 +1,7 @@
 //! Keys and column families.
 
 use raft_core::{GroupId, LogIndex};
+use rocksdb::{ColumnFamily, DB};
 
 pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const STATE: &str = "state";
@@ -10,7 +11,16 @@ pub(crate) const PAYLOAD: &str = "payload";
 /// All column families but RocksDB's own default one, which stays empty.
 pub(crate) const COLUMN_FAMILIES: [&str; 4] = [IDENTITY, STATE, META, PAYLOAD];
 
+/// RocksDB's own column family, which every database has.
+pub(crate) const DEFAULT: &str = "default";
+
 pub(crate) const IDENTITY_KEY: &[u8] = b"identity";
+
+/// A column family of an open store.
+pub(crate) fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
+    db.cf_handle(name)
+        .expect("a store is opened with all column families")
+}
 
 /// What a group keeps in the `state` column family.
 #[derive(Clone, Copy, Debug)]

@@ -33,11 +33,13 @@
 //! A cache of recent entries (the protocol keeps them), and a durable watermark
 //! that tells a torn tail from damage inside the write-ahead log.
 
+mod bounds;
 mod error;
 mod identity;
 mod keys;
 mod log_store;
 mod options;
+mod read;
 mod record;
 mod stable_store;
 mod store;

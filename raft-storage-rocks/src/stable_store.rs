@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use raft_core::{GroupId, HardState, StableState, StableStore, StorageError};
-use rocksdb::{DB, Direction, IteratorMode, WriteBatch};
+use raft_core::{GroupId, HardState, LogId, StableState, StableStore, StorageError};
+use rocksdb::{DB, ErrorKind};
 
-use crate::keys::{META, STATE, StateKey, entry_key, index_of};
-use crate::record::{self, Kind};
-use crate::writer::Writer;
+use crate::keys::{IDENTITY, STATE, StateKey, family};
+use crate::read::Reader;
+use crate::record::{self, VoteMarkBody};
+use crate::writer::{Job, Writer};
 
 /// A [`StableStore`] in a [`RocksStore`](crate::RocksStore).
 pub struct RocksStableStore {
@@ -22,66 +23,65 @@ impl RocksStableStore {
         Self { db, writer, group }
     }
 
-    fn get(&self, key: StateKey) -> Result<Option<Vec<u8>>, StorageError> {
-        let family = self
-            .db
-            .cf_handle(STATE)
-            .expect("opened with all column families");
-        self.db
-            .get_cf(family, key.of(self.group))
-            .map_err(|error| StorageError::io("reading the vote", error))
-    }
-
-    /// Whether the group's log holds an entry: then it once had a term, too.
-    fn has_entries(&self) -> Result<bool, StorageError> {
-        let family = self
-            .db
-            .cf_handle(META)
-            .expect("opened with all column families");
-        let start = entry_key(self.group, raft_core::LogIndex::ZERO);
-        let mode = IteratorMode::From(&start, Direction::Forward);
-        let first = self.db.iterator_cf(family, mode).next().transpose();
-        let first = first.map_err(|error| StorageError::io("reading the vote", error))?;
-        Ok(first.is_some_and(|(key, _)| index_of(self.group, &key).is_some()))
+    /// What shows that a vote was saved here although there is none.
+    fn trace_of_a_vote(&self) -> Result<Option<String>, StorageError> {
+        let mark = StateKey::VoteMark.of(self.group);
+        let mark = self.db.get_cf(family(&self.db, IDENTITY), mark);
+        // That something stands there says enough, whatever its state.
+        match mark {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Some("a vote was saved here, and its record is gone".into())),
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                return Ok(Some(format!(
+                    "whether a vote was saved is damaged: {error}"
+                )));
+            }
+            Err(error) => return Err(StorageError::io("reading the vote", error)),
+        }
+        // A log has terms, so its replica had one too.
+        let bounds = Reader::new(&self.db, self.group).bounds();
+        Ok(match bounds {
+            Ok(bounds) if bounds.last == LogId::ZERO => None,
+            Ok(bounds) => Some(format!(
+                "the log reaches {}, but there is no term",
+                bounds.last
+            )),
+            Err(StorageError::Corrupt { what, reason }) => Some(format!("{what}: {reason}")),
+            Err(error) => return Err(error),
+        })
     }
 }
 
 #[async_trait]
 impl StableStore for RocksStableStore {
+    /// Reads inline: it is asked once at start, and the block is small.
     async fn load(&self) -> Result<StableState, StorageError> {
-        let lost = |reason: &str| {
-            Ok(StableState::Lost {
-                reason: reason.to_owned(),
-            })
-        };
-        let Some(record) = self.get(StateKey::Vote)? else {
-            if self.get(StateKey::VoteMark)?.is_some() {
-                return lost("a vote was saved here, and its record is gone");
-            }
-            if self.has_entries()? {
-                return lost("there are entries, but no term");
-            }
-            return Ok(StableState::Empty);
-        };
-        match record::decode(&StateKey::Vote.of(self.group), Kind::Vote, &record) {
-            Ok(state) => Ok(StableState::Saved(state)),
-            Err(reason) => lost(&format!("the vote record is damaged: {reason}")),
+        let key = StateKey::Vote.of(self.group);
+        let lost = |reason: String| Ok(StableState::Lost { reason });
+        match self.db.get_cf(family(&self.db, STATE), key) {
+            Ok(Some(record)) => match record::decode(&key, &record) {
+                Ok(state) => Ok(StableState::Saved(state)),
+                Err(error) => lost(format!("the vote record of {}: {error}", self.group)),
+            },
+            Ok(None) => match self.trace_of_a_vote()? {
+                Some(reason) => lost(reason),
+                None => Ok(StableState::Empty),
+            },
+            Err(error) if error.kind() == ErrorKind::Corruption => lost(error.into_string()),
+            Err(error) => Err(StorageError::io("reading the vote", error)),
         }
     }
 
     async fn save(&self, state: HardState) -> Result<(), StorageError> {
         let group = self.group;
-        let change = Box::new(move |db: &DB, batch: &mut WriteBatch| {
-            let family = db
-                .cf_handle(STATE)
-                .expect("opened with all column families");
+        let job = Job::new("saving the vote", move |db, batch| {
             let (vote, mark) = (StateKey::Vote.of(group), StateKey::VoteMark.of(group));
-            batch.put_cf(family, vote, record::encode(&vote, Kind::Vote, &state));
-            batch.put_cf(family, mark, record::encode(&mark, Kind::VoteMark, &()));
-            Ok(())
+            batch.put_cf(family(db, STATE), vote, record::encode(&vote, &state));
+            // In another column family than the vote: no one damaged file takes both.
+            let record = record::encode(&mark, &VoteMarkBody);
+            batch.put_cf(family(db, IDENTITY), mark, record);
+            Ok(Box::new(|| ()))
         });
-        self.writer
-            .write("saving the vote", change, Box::new(|| ()))
-            .await
+        self.writer.write(job).await
     }
 }

@@ -1,22 +1,22 @@
 //! Opens a database and hands out the stores of its groups.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use raft_core::{GroupId, StorageError};
-use rocksdb::DB;
+use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
 
+use crate::bounds::GroupBounds;
 use crate::error::StoreError;
-use crate::identity::{Identity, IdentityRecord};
-use crate::keys::{COLUMN_FAMILIES, IDENTITY, IDENTITY_KEY, META, STATE};
+use crate::identity::{self, Identity};
+use crate::keys::{COLUMN_FAMILIES, DEFAULT};
 use crate::log_store::RocksLogStore;
 use crate::options::RocksOptions;
-use crate::record::{self, Kind};
+use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
 use crate::writer::Writer;
-
-/// The newest format this version reads and writes.
-const FORMAT: u16 = 1;
 
 /// The database of one node. Clones share it; it closes with the last clone
 /// and the last store it handed out.
@@ -24,6 +24,8 @@ const FORMAT: u16 = 1;
 pub struct RocksStore {
     db: Arc<DB>,
     writer: Arc<Writer>,
+    /// The bounds of the logs opened so far: handles to one log agree on them.
+    logs: Arc<Mutex<BTreeMap<GroupId, Arc<GroupBounds>>>>,
 }
 
 impl RocksStore {
@@ -34,110 +36,110 @@ impl RocksStore {
     ///
     /// # Errors
     ///
-    /// When the directory belongs to another node, has an unknown format, is in
-    /// use, is damaged, or cannot be read or written.
+    /// When the directory belongs to another node or to something else, has an
+    /// unknown format, is in use, is damaged, or cannot be read or written.
     pub fn open(
         path: impl AsRef<Path>,
         options: &RocksOptions,
         identity: Identity,
     ) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let db = DB::open_cf(&options.database(), path, COLUMN_FAMILIES)
+        let database = options.database();
+        refuse_other_databases(&database, path)?;
+        let families = COLUMN_FAMILIES
+            .map(|name| ColumnFamilyDescriptor::new(name, options.column_family(name)));
+        let db = DB::open_cf_descriptors(&database, path, families)
             .map_err(|source| cannot_open(path, source))?;
-        check_identity(&db, path, identity, options)?;
+        identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
-        let writer = Arc::new(Writer::spawn(Arc::clone(&db), options.writes()));
-        Ok(Self { db, writer })
+        let writer = Writer::spawn(Arc::clone(&db), options.writes())
+            .map_err(|source| StoreError::Thread { source })?;
+        Ok(Self {
+            db,
+            writer: Arc::new(writer),
+            logs: Arc::default(),
+        })
     }
 
-    /// The log of `group`.
+    /// Whose the store in `path` is, without opening it for writing; nothing for
+    /// a store that nobody has claimed. For tools: it is no lock.
     ///
     /// # Errors
     ///
-    /// When its bounds cannot be read.
+    /// When there is no store, or as in [`RocksStore::open`].
+    pub fn identity_in(path: impl AsRef<Path>) -> Result<Option<Identity>, StoreError> {
+        let path = path.as_ref();
+        let mut database = RocksOptions::default().database();
+        database.create_if_missing(false);
+        database.create_missing_column_families(false);
+        refuse_other_databases(&database, path)?;
+        let db = DB::open_cf_for_read_only(&database, path, COLUMN_FAMILIES, false)
+            .map_err(|source| cannot_open(path, source))?;
+        identity::stored(&db, path)
+    }
+
+    /// The log of `group`. Handles to the same log may be used side by side.
+    ///
+    /// # Errors
+    ///
+    /// When its bounds cannot be read or are damaged.
     pub fn log_store(&self, group: GroupId) -> Result<RocksLogStore, StorageError> {
-        RocksLogStore::open(Arc::clone(&self.db), Arc::clone(&self.writer), group)
+        let (db, writer) = (Arc::clone(&self.db), Arc::clone(&self.writer));
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let bounds = match logs.entry(group) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(place) => {
+                let found = Reader::new(&self.db, group).bounds()?;
+                Arc::clone(place.insert(Arc::new(GroupBounds::new(found))))
+            }
+        };
+        Ok(RocksLogStore::new(db, writer, group, bounds))
     }
 
     /// The term and vote of `group`.
     pub fn stable_store(&self, group: GroupId) -> RocksStableStore {
         RocksStableStore::new(Arc::clone(&self.db), Arc::clone(&self.writer), group)
     }
+
+    /// Makes the next write fail before it reaches the disk, and so closes the
+    /// store for writing: for tests of what a node does then.
+    pub fn fail_next_write(&self) {
+        self.writer.fail_next_write();
+    }
+}
+
+/// A database with column families of others is not ours to add to.
+fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<(), StoreError> {
+    // RocksDB's pointer to what the database consists of; without it there is none.
+    if !path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let names = DB::list_cf(database, path).map_err(|source| cannot_open(path, source))?;
+    let stranger = names
+        .into_iter()
+        .find(|name| name != DEFAULT && !COLUMN_FAMILIES.contains(&name.as_str()));
+    match stranger {
+        Some(name) => Err(StoreError::Foreign {
+            path: path.into(),
+            reason: format!("it has a column family {name:?}"),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn cannot_open(path: &Path, source: rocksdb::Error) -> StoreError {
-    let path = PathBuf::from(path);
-    let text = source.to_string();
+    let path = path.into();
+    let text: &str = source.as_ref();
+    // RocksDB has no kind for this: "While lock file" from another process,
+    // "lock hold by current process" from this one.
     if text.contains("lock file") || text.contains("lock hold") {
         StoreError::InUse { path }
-    } else if source.kind() == rocksdb::ErrorKind::Corruption {
-        StoreError::Damaged { path, reason: text }
+    } else if source.kind() == ErrorKind::Corruption {
+        StoreError::Damaged {
+            path,
+            reason: source.into_string(),
+        }
     } else {
         StoreError::Engine { path, source }
     }
-}
-
-fn check_identity(
-    db: &DB,
-    path: &Path,
-    expected: Identity,
-    options: &RocksOptions,
-) -> Result<(), StoreError> {
-    let engine = |source| StoreError::Engine {
-        path: path.into(),
-        source,
-    };
-    let family = db
-        .cf_handle(IDENTITY)
-        .expect("opened with all column families");
-    let Some(stored) = db.get_cf(family, IDENTITY_KEY).map_err(engine)? else {
-        if !is_empty(db) {
-            let reason = "it holds entries or a vote but not whose they are".to_owned();
-            return Err(StoreError::Damaged {
-                path: path.into(),
-                reason,
-            });
-        }
-        let record = IdentityRecord {
-            format: FORMAT,
-            identity: expected,
-        };
-        let bytes = record::encode(IDENTITY_KEY, Kind::Identity, &record);
-        return db
-            .put_cf_opt(family, IDENTITY_KEY, bytes, &options.writes())
-            .map_err(engine);
-    };
-    let record: IdentityRecord =
-        record::decode(IDENTITY_KEY, Kind::Identity, &stored).map_err(|reason| {
-            StoreError::Damaged {
-                path: path.into(),
-                reason: format!("its identity record is damaged: {reason}"),
-            }
-        })?;
-    if record.format > FORMAT {
-        let (found, supported) = (record.format, FORMAT);
-        return Err(StoreError::UnknownFormat {
-            path: path.into(),
-            found,
-            supported,
-        });
-    }
-    if record.identity != expected {
-        let found = record.identity;
-        return Err(StoreError::AnotherNode {
-            path: path.into(),
-            found,
-            expected,
-        });
-    }
-    Ok(())
-}
-
-fn is_empty(db: &DB) -> bool {
-    [STATE, META].iter().all(|name| {
-        let family = db.cf_handle(name).expect("opened with all column families");
-        db.iterator_cf(family, rocksdb::IteratorMode::Start)
-            .next()
-            .is_none()
-    })
 }

@@ -1,7 +1,7 @@
 //! Damage is reported with its place, and never returned as data.
 
 use raft_core::{
-    GroupId, HardState, LogIndex, LogStore, ReplicaId, StableState, StableStore, StorageError,
+    HardState, LogId, LogIndex, LogStore, ReplicaId, StableState, StableStore, StorageError,
     StoredEntry, Term,
 };
 
@@ -108,26 +108,52 @@ async fn a_log_without_a_vote_has_lost_it() {
     assert!(matches!(found, StableState::Lost { .. }), "{found:?}");
 }
 
+/// The checksum of each holds; they were not written together.
 #[tokio::test]
-async fn groups_share_a_store_and_nothing_else() {
+async fn a_payload_of_an_earlier_leader_is_corrupt_and_not_this_entrys() {
     let place = Place::new();
-    let store = place.open();
-    let (one, two) = (
-        store.log_store(GroupId::new(1)),
-        store.log_store(GroupId::new(2)),
-    );
-    let (one, two) = (one.unwrap(), two.unwrap());
-    let batches = (0..50u64).map(|_| ());
+    let log = place.open().log_store(GROUP).unwrap();
+    append(&log, None, vec![entry(1, 1)]).await;
+    let mut earlier = Vec::new();
+    drop(log);
+    place.rewrite("payload", &entry_key(1), |record| earlier = record.clone());
+    let log = place.open().log_store(GROUP).unwrap();
+    append(&log, Some(1), vec![entry(2, 1)]).await;
+    drop(log);
+    place.rewrite("payload", &entry_key(1), |record| *record = earlier);
 
-    for (number, ()) in (1..).zip(batches) {
-        let both = (
-            append(&one, None, vec![entry(1, number)]),
-            append(&two, None, vec![entry(2, number)]),
-        );
-        tokio::join!(both.0, both.1);
+    let log = place.open().log_store(GROUP).unwrap();
+    let found = log
+        .read(LogIndex::new(1), LogIndex::new(1), 0)
+        .await
+        .unwrap();
+
+    assert!(matches!(found[0], StoredEntry::Corrupt { .. }), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_last_entry_without_metadata_is_not_taken_for_the_end_of_the_log() {
+    let place = Place::new();
+    let log = place.open().log_store(GROUP).unwrap();
+    append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
+    drop(log);
+    place.remove("meta", &entry_key(2));
+
+    match place.open().log_store(GROUP) {
+        Err(StorageError::Corrupt { what, .. }) => assert!(what.contains("i2"), "{what}"),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it was opened"),
     }
-    append(&one, Some(1), vec![]).await;
+}
 
-    assert_eq!(one.bounds().await.unwrap().last.index, LogIndex::ZERO);
-    assert_eq!(two.bounds().await.unwrap().last, entry(2, 50).log_id);
+#[tokio::test]
+async fn a_purged_log_without_a_vote_has_lost_it() {
+    let place = Place::new();
+    let log = place.open().log_store(GROUP).unwrap();
+    log.reset(LogId::new(4, 90)).await.unwrap();
+    drop(log);
+
+    let found = place.open().stable_store(GROUP).load().await.unwrap();
+
+    assert!(matches!(found, StableState::Lost { .. }), "{found:?}");
 }

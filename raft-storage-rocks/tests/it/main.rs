@@ -1,7 +1,10 @@
 //! One binary, because each links RocksDB.
 
+mod concurrency;
 mod conformance;
 mod corruption;
 mod crash;
+mod failure;
+mod format;
 mod identity;
 mod support;

@@ -1,5 +1,6 @@
 //! A store in a temporary directory, and a way past it to its bytes.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -49,6 +50,22 @@ impl Place {
         db.put_cf(handle, key, record).expect("it can be written");
     }
 
+    /// A copy of the files as they are now, whoever has them open: what a crash leaves.
+    pub(crate) fn image(&self) -> Self {
+        let copy = Self::new();
+        std::fs::create_dir(copy.path()).expect("the copy is new");
+        for file in std::fs::read_dir(self.path()).expect("the directory can be listed") {
+            let file = file.expect("the directory can be listed");
+            match std::fs::copy(file.path(), copy.path().join(file.file_name())) {
+                Ok(_) => {}
+                // RocksDB removes files that it needs no longer.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => panic!("{} cannot be copied: {error}", file.path().display()),
+            }
+        }
+        copy
+    }
+
     pub(crate) fn remove(&self, family: &str, key: &[u8]) {
         let db = raw(&self.path());
         let handle = db.cf_handle(family).expect("the family exists");
@@ -60,7 +77,8 @@ pub(crate) fn open(path: &Path) -> RocksStore {
     RocksStore::open(path, &RocksOptions::default(), identity(1, 1)).expect("the store opens")
 }
 
-fn raw(path: &Path) -> DB {
+/// The database itself, past the store, which is not open.
+pub(crate) fn raw(path: &Path) -> DB {
     let families = DB::list_cf(&Options::default(), path).expect("the families can be listed");
     DB::open_cf(&Options::default(), path, families).expect("the database opens")
 }
@@ -71,6 +89,13 @@ pub(crate) fn entry_key(index: u64) -> Vec<u8> {
 
 pub(crate) fn vote_key() -> Vec<u8> {
     [&GROUP.get().to_be_bytes()[..], b"v"].concat()
+}
+
+/// A record whose checksum holds, made by hand.
+pub(crate) fn sealed(key: &[u8], version: u8, kind: u8, body: &[u8]) -> Vec<u8> {
+    let checked = [key, &[version, kind], body].concat();
+    let checksum = crc32fast::hash(&checked).to_le_bytes();
+    [&[version, kind][..], &checksum, body].concat()
 }
 
 /// An entry whose payload is known from its place.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::interrupt;
+use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::error::StorageError;
 use crate::hard_state::HardState;
 use crate::stable_store::{StableState, StableStore};
@@ -62,31 +62,37 @@ pub async fn a_save_survives_a_crash(harness: &mut impl StableStoreHarness) {
 pub async fn a_save_interrupted_by_a_crash_leaves_the_old_or_the_new_value(
     harness: &mut impl StableStoreHarness,
 ) {
-    let store = harness.open().await;
-    save(&store, vote(3, 2)).await;
-    interrupt(store.save(vote(4, 1))).await;
-    harness.crash(store).await;
+    let duty = "duty 2, atomic";
+    for polls in POLLS_BEFORE_CRASH {
+        let store = harness.open().await;
+        save(&store, vote(3, 2)).await;
+        let outcome = interrupt(store.save(vote(4, 1)), polls).await;
+        harness.crash(store).await;
 
-    let store = harness.open().await;
-    let found = load(&store).await;
-    let allowed = [
-        StableState::Saved(vote(3, 2)),
-        StableState::Saved(vote(4, 1)),
-    ];
-    assert!(allowed.contains(&found), "duty 2, atomic: found {found:?}");
+        let store = harness.open().await;
+        let found = load(&store).await;
+        let is_new = found == StableState::Saved(vote(4, 1));
+        let is_old = found == StableState::Saved(vote(3, 2));
+        let is_allowed = is_new || (outcome.is_none() && is_old);
+        assert!(is_allowed, "{duty}: {outcome:?}, then found {found:?}");
+        harness.crash(store).await;
+    }
 }
 
 /// Duty 3.
 pub async fn the_last_save_wins(harness: &mut impl StableStoreHarness) {
-    let store = harness.open().await;
+    let duty = "duty 3, the last value";
+    let mut store = harness.open().await;
     for term in 1..=20 {
-        save(&store, vote(term, term % 3)).await;
-        let found = load(&store).await;
-        assert_eq!(
-            found,
-            StableState::Saved(vote(term, term % 3)),
-            "duty 3, the last value"
-        );
+        let state = vote(term, term % 3);
+        save(&store, state).await;
+        assert_eq!(load(&store).await, StableState::Saved(state), "{duty}");
+        if term % 5 == 0 {
+            harness.crash(store).await;
+            store = harness.open().await;
+            let found = load(&store).await;
+            assert_eq!(found, StableState::Saved(state), "{duty}, after a crash");
+        }
     }
 }
 
@@ -114,6 +120,7 @@ pub async fn a_store_that_lost_its_vote_says_so(harness: &mut impl StableStoreHa
     save(&store, vote(3, 2)).await;
     harness.crash(store).await;
     if !harness.lose_value().await {
+        not_checked("duty 4, empty is not lost", "lose the value");
         return;
     }
 
@@ -128,18 +135,32 @@ pub async fn a_store_that_lost_its_vote_says_so(harness: &mut impl StableStoreHa
 /// Duty 5.
 pub async fn after_a_failed_save_the_store_is_closed(harness: &mut impl StableStoreHarness) {
     let store = harness.open().await;
+    save(&store, vote(1, 1)).await;
     if !harness.fail_next_save(&store).await {
+        not_checked("duty 5, failure is final", "fail a save");
         return;
     }
 
-    let failed = store.save(vote(1, 1)).await;
+    let failed = store.save(vote(2, 1)).await;
     assert!(
         failed.is_err(),
         "duty 5, failure is final: the save did not fail"
     );
-    let next = store.save(vote(2, 1)).await;
+    let next = store.save(vote(3, 1)).await;
     assert!(
         matches!(next, Err(StorageError::Closed)),
         "duty 5, failure is final: {next:?}"
     );
+    harness.crash(store).await;
+
+    let store = harness.open().await;
+    let found = load(&store).await;
+    let is_whole = [vote(1, 1), vote(2, 1)]
+        .map(StableState::Saved)
+        .contains(&found);
+    assert!(
+        is_whole,
+        "duty 5, failure is final: reopened, found {found:?}"
+    );
+    save(&store, vote(4, 1)).await;
 }
