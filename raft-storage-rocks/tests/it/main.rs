@@ -1,5 +1,10 @@
 //! One binary, because each links RocksDB.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod concurrency;
 mod conformance;
 mod corruption;
