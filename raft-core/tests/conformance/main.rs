@@ -1,5 +1,10 @@
 //! The in-memory stores keep their duties; broken ones are caught, by name.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod broken_log;
 mod broken_vote;
 
