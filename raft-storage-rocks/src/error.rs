@@ -70,6 +70,15 @@ pub enum StoreError {
         #[source]
         source: rocksdb::Error,
     },
+    /// The file that says how far the store has acknowledged cannot be used.
+    #[error("cannot open the watermark in {}", path.display())]
+    Watermark {
+        /// The directory.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
+    },
     /// The system starts no more threads.
     #[error("cannot start the writer thread")]
     Thread {

@@ -16,6 +16,7 @@ use crate::log_store::RocksLogStore;
 use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
+use crate::watermark::Watermark;
 use crate::writer::Writer;
 
 /// The database of one node. Clones share it; it closes with the last clone
@@ -50,9 +51,10 @@ impl RocksStore {
             .map(|name| ColumnFamilyDescriptor::new(name, options.column_family(name)));
         let db = DB::open_cf_descriptors(&database, path, families)
             .map_err(|source| cannot_open(path, source))?;
+        let watermark = open_watermark(&db, path, options)?;
         identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
-        let writer = Writer::spawn(Arc::clone(&db), options.writes())
+        let writer = Writer::spawn(Arc::clone(&db), options.writes(), watermark)
             .map_err(|source| StoreError::Thread { source })?;
         Ok(Self {
             db,
@@ -124,6 +126,31 @@ fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<()
             reason: format!("it has a column family {name:?}"),
         }),
         None => Ok(()),
+    }
+}
+
+/// Refuses a database that recovered less than was acknowledged.
+fn open_watermark(
+    db: &DB,
+    path: &Path,
+    options: &RocksOptions,
+) -> Result<Option<Watermark>, StoreError> {
+    let (watermark, acknowledged) =
+        Watermark::open(path).map_err(|source| StoreError::Watermark {
+            path: path.into(),
+            source,
+        })?;
+    let found = db.latest_sequence_number();
+    match acknowledged {
+        Some(acknowledged) if found < acknowledged => Err(StoreError::Damaged {
+            path: path.into(),
+            reason: format!(
+                "its write-ahead log ends at change {found}, but changes up to {acknowledged} \
+                 were acknowledged"
+            ),
+        }),
+        // Without syncs nothing is known to be durable, and a watermark could be ahead.
+        _ => Ok(options.sync.then_some(watermark)),
     }
 }
 

@@ -7,4 +7,5 @@ mod crash;
 mod failure;
 mod format;
 mod identity;
+mod recovery;
 mod support;
