@@ -1,5 +1,8 @@
 //! The in-memory stores keep their duties; broken ones are caught, by name.
 
+// Clippy knows tests, but not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 mod broken_log;
 mod broken_vote;
 

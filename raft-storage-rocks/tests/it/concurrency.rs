@@ -44,7 +44,7 @@ async fn a_read_beside_cuts_and_purges_never_takes_them_for_damage() {
     let mut next = 1;
     for term in 1..=200 {
         let run = (next..next + 8).map(|index| entry(term, index)).collect();
-        let cut = (next > 1).then(|| next);
+        let cut = (next > 1).then_some(next);
         append(&*log, cut, run).await;
         next += 3;
         if term % 4 == 0 {

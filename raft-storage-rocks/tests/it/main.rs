@@ -1,5 +1,8 @@
 //! One binary, because each links RocksDB.
 
+// Clippy knows tests, but not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 mod concurrency;
 mod conformance;
 mod corruption;
