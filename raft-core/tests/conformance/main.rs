@@ -1,7 +1,9 @@
 //! The in-memory stores keep their duties; broken ones are caught, by name.
 
-// Clippy knows tests, but not the helpers beside them.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
 
 mod broken_log;
 mod broken_vote;

@@ -147,7 +147,7 @@ impl Backend {
             let error = match timeout_at(deadline.at(), proposal).await {
                 Ok(Ok(committed)) => return Ok(committed.response),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(self.unanswered(began_in, deadline)),
+                Err(_) => return Err(self.unanswered(began_in)),
             };
             match error {
                 ProposeError::NoLeader
@@ -167,7 +167,7 @@ impl Backend {
                     self.await_leader(deadline).await?;
                 }
                 Ok(Err(other)) => return Err(other.into()),
-                Err(_) => return Err(self.unread(deadline)),
+                Err(_) => return Err(self.unread()),
             }
         }
     }
@@ -233,28 +233,28 @@ impl Backend {
         match timeout_at(deadline.at(), known).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(ApiError::Stopped),
-            Err(_) => Err(deadline.passed(ApiError::NoLeader)),
+            Err(_) => Err(ApiError::NoLeader),
         }
     }
 
     /// A write whose answer did not come in time: its outcome is unknown.
-    fn unanswered(&self, began_in: Term, deadline: Deadline) -> ApiError {
+    fn unanswered(&self, began_in: Term) -> ApiError {
         let raft = self.status().raft;
         let leader_failed = raft.leader.is_none() || raft.term() != began_in;
-        deadline.passed(if leader_failed {
+        if leader_failed {
             ApiError::LeaderFailed
         } else {
             ApiError::Timeout
-        })
+        }
     }
 
     /// A read that could not be confirmed in time.
-    fn unread(&self, deadline: Deadline) -> ApiError {
+    fn unread(&self) -> ApiError {
         let has_leader = self.status().raft.leader.is_some();
-        deadline.passed(if has_leader {
+        if has_leader {
             ApiError::Timeout
         } else {
             ApiError::NoLeader
-        })
+        }
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-use super::error::ApiError;
+/// The part of a client's timeout that is kept for the answer's way back: one
+/// that gives up at the same moment would never learn why.
+const WAY_BACK: u32 = 10;
+/// The most that is kept.
+const WAY_BACK_MOST: Duration = Duration::from_millis(250);
 
 /// When a request must have been answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,
-    is_the_clients: bool,
 }
 
 impl Deadline {
@@ -19,7 +22,6 @@ impl Deadline {
     pub fn after(limit: Duration) -> Self {
         Self {
             at: Instant::now() + limit,
-            is_the_clients: false,
         }
     }
 
@@ -30,9 +32,8 @@ impl Deadline {
             .and_then(|value| value.to_str().ok())
             .and_then(parse_timeout);
         match given {
-            Some(timeout) if timeout < limit => Self {
-                at: Instant::now() + timeout,
-                is_the_clients: true,
+            Some(timeout) if before_the_clients(timeout) < limit => Self {
+                at: Instant::now() + before_the_clients(timeout),
             },
             _ => Self::after(limit),
         }
@@ -42,15 +43,11 @@ impl Deadline {
     pub(super) const fn at(self) -> Instant {
         self.at
     }
+}
 
-    /// What to answer when it has passed; `otherwise` if it was the server's own.
-    pub(super) fn passed(self, otherwise: ApiError) -> ApiError {
-        if self.is_the_clients {
-            ApiError::DeadlineExceeded
-        } else {
-            otherwise
-        }
-    }
+/// A little less than the client waits.
+fn before_the_clients(timeout: Duration) -> Duration {
+    timeout - (timeout / WAY_BACK).min(WAY_BACK_MOST)
 }
 
 /// Parses a gRPC timeout: up to eight digits and a unit.
@@ -74,6 +71,18 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_leaves_before_the_client_gives_up() {
+        assert_eq!(
+            before_the_clients(Duration::from_secs(5)),
+            Duration::from_millis(4750)
+        );
+        assert_eq!(
+            before_the_clients(Duration::from_millis(100)),
+            Duration::from_millis(90)
+        );
+    }
 
     #[test]
     fn a_timeout_is_read_in_each_unit() {

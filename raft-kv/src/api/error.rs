@@ -43,9 +43,6 @@ pub enum ApiError {
     /// Outcome unknown: the leader changed on the way.
     #[error("request timed out, possibly due to previous leader failure")]
     LeaderFailed,
-    /// The client's own deadline passed first.
-    #[error("context deadline exceeded")]
-    DeadlineExceeded,
     /// The server stops.
     #[error("server stopped")]
     Stopped,
@@ -75,7 +72,6 @@ impl ApiError {
             Self::NoLeader | Self::Timeout | Self::LeaderFailed | Self::Stopped => {
                 Code::Unavailable
             }
-            Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Storage(_) => Code::DataLoss,
             Self::Unsupported(_) => Code::Unimplemented,
         }
@@ -86,7 +82,6 @@ impl ApiError {
             Self::Kv(KvError::FutureRevision | KvError::Compacted) => {
                 format!("etcdserver: mvcc: {self}")
             }
-            Self::DeadlineExceeded => self.to_string(),
             _ => format!("etcdserver: {self}"),
         }
     }

@@ -84,7 +84,7 @@ impl Said {
 }
 
 fn run_and_kill(place: &Place, after: Duration) -> Said {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
         .args([
             "--exact",
             "--nocapture",
@@ -94,8 +94,8 @@ fn run_and_kill(place: &Place, after: Duration) -> Said {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        .expect("this binary starts");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let reader = std::thread::spawn(move || {
         let mut said = Said::default();
         lines
@@ -104,9 +104,9 @@ fn run_and_kill(place: &Place, after: Duration) -> Said {
         said
     });
     std::thread::sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    reader.join().unwrap()
+    child.kill().expect("it still runs");
+    child.wait().expect("it was killed");
+    reader.join().expect("the reader does not panic")
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! One binary, because each links RocksDB.
 
-// Clippy knows tests, but not the helpers beside them.
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
 
 mod concurrency;
 mod conformance;
