@@ -3,6 +3,7 @@
 //! `cargo run -p raft-storage-rocks --example inspect_log DIRECTORY [GROUP]`
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use raft_core::{GroupId, LogBounds, LogStore, StableStore, StoredEntry};
 use raft_storage_rocks::{RocksLogStore, RocksOptions, RocksStore};
@@ -13,7 +14,17 @@ type AnyError = Box<dyn std::error::Error>;
 const PAGE: usize = 1 << 20;
 
 #[tokio::main]
-async fn main() -> Result<(), AnyError> {
+async fn main() -> ExitCode {
+    match inspect().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn inspect() -> Result<(), AnyError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (path, group) = match arguments.as_slice() {
         [path] => (path, GroupId::new(0)),

@@ -41,8 +41,8 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory holds a RocksDB database of something else.
-    #[error("{} is no Raft log: {reason}; name a directory of its own", path.display())]
+    /// The directory holds no store of this crate, but perhaps something else.
+    #[error("{} is no Raft log: {reason}; name another directory", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,

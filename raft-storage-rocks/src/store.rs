@@ -71,6 +71,12 @@ impl RocksStore {
     /// When there is no store, or as in [`RocksStore::open`].
     pub fn identity_in(path: impl AsRef<Path>) -> Result<Option<Identity>, StoreError> {
         let path = path.as_ref();
+        if !holds_database(path) {
+            return Err(StoreError::Foreign {
+                path: path.into(),
+                reason: "there is no database".into(),
+            });
+        }
         let mut database = RocksOptions::default().database();
         database.create_if_missing(false);
         database.create_missing_column_families(false);
@@ -110,10 +116,14 @@ impl RocksStore {
     }
 }
 
+fn holds_database(path: &Path) -> bool {
+    // RocksDB's pointer to what the database consists of.
+    path.join("CURRENT").exists()
+}
+
 /// A database with column families of others is not ours to add to.
 fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<(), StoreError> {
-    // RocksDB's pointer to what the database consists of; without it there is none.
-    if !path.join("CURRENT").exists() {
+    if !holds_database(path) {
         return Ok(());
     }
     let names = DB::list_cf(database, path).map_err(|source| cannot_open(path, source))?;
