@@ -22,6 +22,8 @@ pub use value::{ClusterId, HumanDuration, InitialMember, InvalidValue, LogFormat
 
 /// etcd's limit of a request, 1.5 MiB.
 const DEFAULT_MAX_REQUEST_BYTES: usize = 3 << 19;
+/// The largest `max_request_bytes`: half of what the transport takes in one frame.
+const MAX_REQUEST_BYTES_LIMIT: usize = 8 << 20;
 /// etcd's limit of a transaction.
 const DEFAULT_MAX_TXN_OPS: usize = 128;
 
@@ -172,6 +174,12 @@ impl Config {
         ];
         if let Some((key, _)) = limits.into_iter().find(|&(_, is_zero)| is_zero) {
             return Err(invalid(key, "must not be 0"));
+        }
+        if self.max_request_bytes > MAX_REQUEST_BYTES_LIMIT {
+            let reason = format!(
+                "must not be above {MAX_REQUEST_BYTES_LIMIT}: what peers send each other is bounded"
+            );
+            return Err(invalid("max_request_bytes", reason));
         }
         if !self.advertise_client.starts_with("http://")
             && !self.advertise_client.starts_with("https://")

@@ -14,6 +14,7 @@
 pub mod api;
 pub mod command;
 pub mod config;
+mod founders;
 mod http;
 pub mod member;
 pub mod model;

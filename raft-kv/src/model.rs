@@ -255,6 +255,9 @@ pub enum KvError {
     /// A command of the log could not be decoded by this version.
     #[error("unknown command: {0}")]
     UnknownCommand(String),
+    /// The reads of a transaction answer more than a member is willing to hold.
+    #[error("request is too large")]
+    AnswerTooLarge,
 }
 
 /// Keys and values as one run of bytes instead of a list of numbers: the encoding

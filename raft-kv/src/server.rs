@@ -25,10 +25,12 @@ use tracing::{info, warn};
 use crate::api::{Backend, Limits};
 use crate::config::Config;
 use crate::mvcc::{MvccMachine, MvccStore};
-use crate::{http, member};
+use crate::{founders, http, member};
 
 /// The one group of this server.
 const GROUP: GroupId = GroupId::new(0);
+/// How much longer than a request the node keeps what waits for an outcome.
+const NODE_GIVES_UP_LATER: Duration = Duration::from_secs(1);
 /// How long clients may take to finish what they began when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -75,6 +77,12 @@ impl Server {
         let network = bind_peers(&config)?;
         // The log before the state: it knows whose the directory is, and refuses another's.
         let log = open_log(&config)?;
+        founders::check(
+            &config,
+            &log.log_store(GROUP)
+                .map_err(|e| ServerError::Log(Box::new(e)))?,
+        )
+        .await?;
         let (store, machine) = open_state(&config)?;
         let node = spawn_node(&config, &log, network.clone(), machine).await?;
         let limits = Limits {
@@ -136,14 +144,12 @@ impl Server {
         }
     }
 
-    /// Stops: takes no more requests, hands leadership over, finishes what was begun.
+    /// Stops: takes no more connections, lets clients finish what they began for a
+    /// moment, then stops the node. A leader is replaced by an election.
     pub async fn stop(self) {
         info!("stopping");
         // It is gone already if serving has failed.
         let _ = self.stop_serving.send(());
-        self.node.shutdown().await;
-        self.network.shutdown().await;
-        self.upkeep.abort();
         if !self.serving.is_finished() {
             let mut serving = self.serving;
             if tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
@@ -151,6 +157,9 @@ impl Server {
                 serving.abort();
             }
         }
+        self.node.shutdown().await;
+        self.network.shutdown().await;
+        self.upkeep.abort();
         info!("stopped");
     }
 }
@@ -209,6 +218,8 @@ async fn spawn_node(
     raft.heartbeat_interval = config.heartbeat_interval;
     raft.election_timeout_min = config.election_timeout_min;
     raft.election_timeout_max = config.election_timeout_max;
+    // The API gives up first, because it knows better what to tell the client.
+    raft.request_timeout = config.request_deadline() + NODE_GIVES_UP_LATER;
     let membership = member::initial_membership(&config.initial_cluster);
     let log = store
         .log_store(GROUP)
@@ -241,11 +252,24 @@ async fn serve(
         .await
 }
 
+/// Makes a directory that is still there after a power cut.
 fn create(path: &Path) -> Result<(), ServerError> {
-    std::fs::create_dir_all(path).map_err(|source| ServerError::DataDir {
+    let failed = |source| ServerError::DataDir {
         path: path.to_owned(),
         source,
-    })
+    };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    // The directory's own entry lies in its parent, and the parent's in its.
+    for directory in path
+        .ancestors()
+        .take(3)
+        .filter(|p| !p.as_os_str().is_empty())
+    {
+        std::fs::File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// An error with what caused it, in one line.
@@ -290,6 +314,28 @@ pub enum ServerError {
     /// The Raft log cannot be opened.
     #[error("cannot open the log in data_dir")]
     Log(#[source] Box<dyn Error + Send + Sync>),
+    /// The configuration names other members than those the cluster began with.
+    #[error(
+        "{} belongs to a cluster that began with the nodes {found}, but initial_cluster names {given}; put initial_cluster back, it does not change a cluster that exists",
+        path.display()
+    )]
+    OtherFounders {
+        /// The record of the first members.
+        path: PathBuf,
+        /// Whom it names.
+        found: String,
+        /// Whom the configuration names.
+        given: String,
+    },
+    /// There is a log, but not the record of the first members.
+    #[error(
+        "{} is missing or damaged although the node has a log; restore it from another member's data_dir of the same cluster",
+        path.display()
+    )]
+    FoundersLost {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The keys and values cannot be opened.
     #[error("cannot open the state in data_dir")]
     State(#[source] StorageError),

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::Raft;
 use super::event::Event;
 use super::input::{Proposal, Ticket};
@@ -61,12 +63,29 @@ impl Raft {
                 Err(error) => self.fail_proposal(ticket, error),
             }
         }
-        if let Some(leader) = self.leader().filter(|_| !commands.is_empty()) {
+        self.forward(commands);
+    }
+
+    /// Forwards commands to the leader, in messages no larger than an append may be.
+    fn forward(&mut self, commands: Vec<(u64, Bytes)>) {
+        let Some(leader) = self.leader() else { return };
+        let boot = self.boot;
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for (sequence, command) in commands {
+            if !part.is_empty() && bytes + command.len() > self.config.max_append_bytes {
+                let commands = std::mem::take(&mut part);
+                self.send(leader, Message::Propose(Propose { boot, commands }));
+                bytes = 0;
+            }
+            bytes += command.len();
+            part.push((sequence, command));
+        }
+        if !part.is_empty() {
             self.send(
                 leader,
                 Message::Propose(Propose {
-                    boot: self.boot,
-                    commands,
+                    boot,
+                    commands: part,
                 }),
             );
         }
@@ -101,7 +120,7 @@ impl Raft {
         }
     }
 
-    fn append_command(&mut self, request: RequestId, data: bytes::Bytes) {
+    fn append_command(&mut self, request: RequestId, data: Bytes) {
         let index = self.log.last().index.next();
         let log_id = LogId {
             term: self.hard_state.current_term,

@@ -13,6 +13,13 @@ use super::range::check_revision;
 use super::view::Live;
 use crate::model::{Compare, CompareResult, CompareTarget, KvError, Op, OpResult, Txn, TxnResult};
 
+/// Most bytes of keys and values that the reads of one transaction may answer.
+///
+/// Every member answers while it applies, so without a bound one small request
+/// could exhaust the memory of all of them, again at each restart. The bound is
+/// part of the state machine: members that differed in it would differ in state.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
 /// The branch that a transaction takes, and those of the transactions inside
 /// that branch, in their order.
 struct Path<'t> {
@@ -27,7 +34,7 @@ impl Executor<'_> {
         let path = self.choose(txn)?;
         self.check_puts(&path)?;
         self.check_ranges(&path)?;
-        self.run_path(&path)
+        self.run_path(&path, &mut { MAX_ANSWER_BYTES })
     }
 
     fn choose<'t>(&self, txn: &'t Txn) -> Result<Path<'t>, StorageError> {
@@ -78,11 +85,12 @@ impl Executor<'_> {
             .try_for_each(|nested| self.check_ranges(nested))
     }
 
-    fn run_path(&mut self, path: &Path<'_>) -> Result<TxnResult, QueryError> {
+    /// `room` is what the answers may still take.
+    fn run_path(&mut self, path: &Path<'_>, room: &mut usize) -> Result<TxnResult, QueryError> {
         let mut nested = path.nested.iter();
         let mut results = Vec::with_capacity(path.ops.len());
         for op in path.ops {
-            results.push(match op {
+            let result = match op {
                 Op::Range(range) => OpResult::Range(self.range(range)?),
                 Op::Put(put) => OpResult::Put(self.put(put)?),
                 Op::DeleteRange(delete) => OpResult::DeleteRange(self.delete_range(delete)?),
@@ -90,9 +98,12 @@ impl Executor<'_> {
                     let path = nested
                         .next()
                         .expect("a path was chosen for each nested txn");
-                    OpResult::Txn(self.run_path(path)?)
+                    OpResult::Txn(self.run_path(path, room)?)
                 }
-            });
+            };
+            let size = size_of_answer(&result);
+            *room = room.checked_sub(size).ok_or(KvError::AnswerTooLarge)?;
+            results.push(result);
         }
         Ok(TxnResult {
             succeeded: path.succeeded,
@@ -127,6 +138,17 @@ impl Executor<'_> {
         let numbers = number_of(&compare.target, Some(&live));
         Ok(numbers.is_some_and(|(stored, given)| relates(compare.result, &stored, &given)))
     }
+}
+
+/// Bytes of keys and values in an answer; those of a nested transaction are counted there.
+fn size_of_answer(result: &OpResult) -> usize {
+    let kvs = match result {
+        OpResult::Range(range) => range.kvs.as_slice(),
+        OpResult::DeleteRange(delete) => delete.prev_kvs.as_slice(),
+        OpResult::Put(put) => put.prev_kv.as_slice(),
+        OpResult::Txn(_) => &[],
+    };
+    kvs.iter().map(|kv| kv.key.len() + kv.value.len()).sum()
 }
 
 /// Stored and given number; nothing for a value, which is no number.

@@ -173,3 +173,27 @@ fn a_refusal_for_an_earlier_start_is_ignored() {
 
     assert_eq!(follower.failed, []);
 }
+
+#[test]
+fn many_forwarded_commands_go_in_messages_of_bounded_size() {
+    let mut follower = replica_with(3, 2, &[], |config| config.max_append_bytes = 20);
+    follower.receive(2, 2, heartbeat(1, 0));
+    let command = Bytes::from_static(b"command");
+    let proposals = (1..=5)
+        .map(|ticket| Proposal {
+            ticket: Ticket(ticket),
+            command: command.clone(),
+        })
+        .collect();
+
+    let sent = follower.step(Input::Propose(proposals));
+
+    let sizes: Vec<usize> = sent
+        .iter()
+        .map(|(_, message)| match message {
+            Message::Propose(body) => body.commands.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sizes, [2, 2, 1]);
+}
