@@ -41,8 +41,8 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory holds a RocksDB database of something else.
-    #[error("{} is no Raft log: {reason}; name a directory of its own", path.display())]
+    /// The directory holds no store of this crate, but perhaps something else.
+    #[error("{} is no Raft log: {reason}; name another directory", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -69,6 +69,15 @@ pub enum StoreError {
         /// The failure.
         #[source]
         source: rocksdb::Error,
+    },
+    /// The file that says how far the store has acknowledged cannot be used.
+    #[error("cannot open the watermark in {}", path.display())]
+    Watermark {
+        /// The directory.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: std::io::Error,
     },
     /// The system starts no more threads.
     #[error("cannot start the writer thread")]

@@ -7,31 +7,49 @@
 //! ```text
 //! column family   key                        record
 //! identity        "identity"                 format, cluster, node, incarnation
-//! state           group | 'p'                the entry up to which the log is purged
+//! identity        group | 'm'                mark: a vote was saved in this group
 //! state           group | 'v'                term and vote
-//! state           group | 'm'                mark: a vote was saved here once
+//! state           group | 'p'                the entry up to which the log is purged
 //! meta            group | index              term and kind of an entry
-//! payload         group | index              what the entry holds
+//! payload         group | index              term of an entry, and what it holds
+//!
+//! file            WATERMARK                  how far the store has acknowledged
 //! ```
 //!
 //! Groups and indices are big-endian, so keys sort as positions do. Every record
 //! carries a version, a kind and a checksum over its key and body: a record that
 //! was damaged, or moved to another key, is recognised and never returned as data.
-//! Metadata lies apart from payloads and stays readable when a payload is damaged.
+//! Metadata lies apart from payloads and stays readable when a payload is damaged;
+//! a payload names its term, so it is never paired with another entry's metadata.
 //!
 //! # Durability
 //!
-//! When an append or a save returns, its write-ahead log record was synced. What
-//! queued while the last sync ran becomes the next batch: one write, one sync,
-//! whatever the number of appends, votes and groups in it. After a failed write
-//! the store accepts no more until it is opened again.
+//! When an append, a purge, a reset or a save returns, its write-ahead log record
+//! was synced. What queued while the last sync ran becomes the next batch: one
+//! write, one sync, whatever the number of appends, votes and groups in it. After
+//! a failed write the store accepts no more until it is opened again.
+//!
+//! After a crash the store holds what was acknowledged, and perhaps the write that
+//! was under way, all of it or nothing. A store that comes up with less than it
+//! had acknowledged is refused as damaged: RocksDB itself would take a record
+//! damaged in the middle of its write-ahead log for the end of it.
 //!
 //! The log lives in an instance of its own, apart from any state machine's.
 //!
+//! # Use
+//!
+//! Reads need a tokio runtime: they run on its threads for blocking work. Writes
+//! run on a thread of the store.
+//!
+//! Metrics: `raft_storage_sync_seconds`, `raft_storage_batch_records` and
+//! `raft_storage_batch_bytes` (histograms), `raft_storage_writes_total` and
+//! `raft_storage_failures_total` (counters).
+//!
 //! # What is deliberately absent
 //!
-//! A cache of recent entries (the protocol keeps them), and a durable watermark
-//! that tells a torn tail from damage inside the write-ahead log.
+//! A cache of recent entries: the protocol keeps them. Scrubbing in the background.
+//! Writing on after a full disk without opening the store again. Storage for state
+//! machines.
 
 mod bounds;
 mod error;
@@ -43,6 +61,7 @@ mod read;
 mod record;
 mod stable_store;
 mod store;
+mod watermark;
 mod writer;
 
 pub use error::StoreError;

@@ -16,6 +16,7 @@ use crate::log_store::RocksLogStore;
 use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
+use crate::watermark::Watermark;
 use crate::writer::Writer;
 
 /// The database of one node. Clones share it; it closes with the last clone
@@ -50,9 +51,10 @@ impl RocksStore {
             .map(|name| ColumnFamilyDescriptor::new(name, options.column_family(name)));
         let db = DB::open_cf_descriptors(&database, path, families)
             .map_err(|source| cannot_open(path, source))?;
+        let watermark = open_watermark(&db, path, options)?;
         identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
-        let writer = Writer::spawn(Arc::clone(&db), options.writes())
+        let writer = Writer::spawn(Arc::clone(&db), options.writes(), watermark)
             .map_err(|source| StoreError::Thread { source })?;
         Ok(Self {
             db,
@@ -69,6 +71,12 @@ impl RocksStore {
     /// When there is no store, or as in [`RocksStore::open`].
     pub fn identity_in(path: impl AsRef<Path>) -> Result<Option<Identity>, StoreError> {
         let path = path.as_ref();
+        if !holds_database(path) {
+            return Err(StoreError::Foreign {
+                path: path.into(),
+                reason: "there is no database".into(),
+            });
+        }
         let mut database = RocksOptions::default().database();
         database.create_if_missing(false);
         database.create_missing_column_families(false);
@@ -108,10 +116,14 @@ impl RocksStore {
     }
 }
 
+fn holds_database(path: &Path) -> bool {
+    // RocksDB's pointer to what the database consists of.
+    path.join("CURRENT").exists()
+}
+
 /// A database with column families of others is not ours to add to.
 fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<(), StoreError> {
-    // RocksDB's pointer to what the database consists of; without it there is none.
-    if !path.join("CURRENT").exists() {
+    if !holds_database(path) {
         return Ok(());
     }
     let names = DB::list_cf(database, path).map_err(|source| cannot_open(path, source))?;
@@ -124,6 +136,31 @@ fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<()
             reason: format!("it has a column family {name:?}"),
         }),
         None => Ok(()),
+    }
+}
+
+/// Refuses a database that recovered less than was acknowledged.
+fn open_watermark(
+    db: &DB,
+    path: &Path,
+    options: &RocksOptions,
+) -> Result<Option<Watermark>, StoreError> {
+    let (watermark, acknowledged) =
+        Watermark::open(path).map_err(|source| StoreError::Watermark {
+            path: path.into(),
+            source,
+        })?;
+    let found = db.latest_sequence_number();
+    match acknowledged {
+        Some(acknowledged) if found < acknowledged => Err(StoreError::Damaged {
+            path: path.into(),
+            reason: format!(
+                "its write-ahead log ends at change {found}, but changes up to {acknowledged} \
+                 were acknowledged"
+            ),
+        }),
+        // Without syncs nothing is known to be durable, and a watermark could be ahead.
+        _ => Ok(options.sync.then_some(watermark)),
     }
 }
 

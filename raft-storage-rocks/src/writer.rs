@@ -16,6 +16,8 @@ use raft_core::{StorageError, StorageHealth};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
+use crate::watermark::Watermark;
+
 /// A sync that takes longer than this is reported as a stall.
 const STALL: Duration = Duration::from_secs(1);
 
@@ -94,13 +96,22 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn spawn(db: Arc<DB>, options: WriteOptions) -> std::io::Result<Self> {
+    pub(crate) fn spawn(
+        db: Arc<DB>,
+        options: WriteOptions,
+        watermark: Option<Watermark>,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let condition = Arc::new(Condition::default());
-        let shared = Arc::clone(&condition);
+        let mut disk = Disk {
+            db,
+            options,
+            watermark,
+            condition: Arc::clone(&condition),
+        };
         let thread = std::thread::Builder::new()
             .name("raft-log-writer".into())
-            .spawn(move || run(&db, &options, &jobs, &shared))?;
+            .spawn(move || disk.run(&jobs))?;
         Ok(Self {
             queue: Some(queue),
             condition,
@@ -149,101 +160,109 @@ impl Drop for Writer {
     }
 }
 
-fn run(
-    db: &DB,
-    options: &WriteOptions,
-    queue: &mpsc::Receiver<(Job, Outcome)>,
-    condition: &Condition,
-) {
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
-        let mut bytes = first.0.bytes;
-        let mut jobs = vec![first];
-        while jobs.len() < MAX_BATCH_JOBS && bytes < MAX_BATCH_BYTES {
-            match queue.try_recv() {
-                Ok(job) if job.0.starts_batch => {
-                    next = Some(job);
-                    break;
+/// What the writer thread owns.
+struct Disk {
+    db: Arc<DB>,
+    options: WriteOptions,
+    /// Absent when writes are not synced.
+    watermark: Option<Watermark>,
+    condition: Arc<Condition>,
+}
+
+impl Disk {
+    fn run(&mut self, queue: &mpsc::Receiver<(Job, Outcome)>) {
+        let mut next = None;
+        while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
+            let mut bytes = first.0.bytes;
+            let mut jobs = vec![first];
+            while jobs.len() < MAX_BATCH_JOBS && bytes < MAX_BATCH_BYTES {
+                match queue.try_recv() {
+                    Ok(job) if job.0.starts_batch => {
+                        next = Some(job);
+                        break;
+                    }
+                    Ok(job) => {
+                        bytes += job.0.bytes;
+                        jobs.push(job);
+                    }
+                    Err(_) => break,
                 }
-                Ok(job) => {
-                    bytes += job.0.bytes;
-                    jobs.push(job);
-                }
-                Err(_) => break,
+            }
+            self.write(jobs);
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<(Job, Outcome)>) {
+        let mut batch = WriteBatch::default();
+        let mut accepted = Vec::with_capacity(jobs.len());
+        for (job, outcome) in jobs {
+            // Whoever asked may have gone; there is nothing to undo.
+            if self.condition.is_closed.load(Ordering::Acquire) {
+                drop(outcome.send(Err(StorageError::Closed)));
+                continue;
+            }
+            match (job.change)(&self.db, &mut batch) {
+                Ok(publish) => accepted.push((job.doing, publish, outcome)),
+                Err(refusal) => drop(outcome.send(Err(refusal))),
             }
         }
-        write_batch(db, options, jobs, condition);
+        if accepted.is_empty() {
+            return;
+        }
+        if let Err(reason) = self.sync(batch) {
+            return self.condition.fail(&reason, accepted);
+        }
+        metrics::counter!("raft_storage_writes_total").increment(accepted.len() as u64);
+        for (_, publish, outcome) in accepted {
+            publish();
+            drop(outcome.send(Ok(())));
+        }
+    }
+
+    /// One write and one sync for the whole batch.
+    fn sync(&mut self, batch: WriteBatch) -> Result<(), String> {
+        if self.condition.fails_next.swap(false, Ordering::AcqRel) {
+            return Err("IO error: this write was told to fail".into());
+        }
+        // A purge that changes nothing has nothing to write.
+        if batch.is_empty() {
+            return Ok(());
+        }
+        metrics::histogram!("raft_storage_batch_records").record(batch.len() as f64);
+        metrics::histogram!("raft_storage_batch_bytes").record(batch.size_in_bytes() as f64);
+        let begun = Instant::now();
+        *self.condition.sync_since() = Some(begun);
+        let written = self.db.write_opt(batch, &self.options);
+        *self.condition.sync_since() = None;
+        metrics::histogram!("raft_storage_sync_seconds").record(begun.elapsed().as_secs_f64());
+        written.map_err(String::from)?;
+        if let Some(watermark) = &mut self.watermark
+            && let Err(error) = watermark.raise(self.db.latest_sequence_number())
+        {
+            // It stays behind, so less damage is noticed; the write itself is safe.
+            tracing::warn!(%error, "cannot raise the watermark");
+        }
+        Ok(())
     }
 }
 
-fn write_batch(db: &DB, options: &WriteOptions, jobs: Vec<(Job, Outcome)>, condition: &Condition) {
-    let mut batch = WriteBatch::default();
-    let mut accepted = Vec::with_capacity(jobs.len());
-    for (job, outcome) in jobs {
-        // Whoever asked may have gone; there is nothing to undo.
-        if condition.is_closed.load(Ordering::Acquire) {
-            drop(outcome.send(Err(StorageError::Closed)));
-            continue;
+impl Condition {
+    /// A failed write closes the store: what is on the disk is not known any more,
+    /// and a second sync that succeeds would not say anything about the first.
+    fn fail(&self, reason: &str, jobs: Vec<(&'static str, Publish, Outcome)>) {
+        let is_full = says_full(reason);
+        self.is_full.store(is_full, Ordering::Release);
+        self.is_closed.store(true, Ordering::Release);
+        metrics::counter!("raft_storage_failures_total").increment(1);
+        tracing::error!(reason, "a write failed, the store is closed for writing");
+        for (doing, _, outcome) in jobs {
+            let source = reason.into();
+            drop(outcome.send(Err(if is_full {
+                StorageError::Full { doing, source }
+            } else {
+                StorageError::Io { doing, source }
+            })));
         }
-        match (job.change)(db, &mut batch) {
-            Ok(publish) => accepted.push((job.doing, publish, outcome)),
-            Err(refusal) => drop(outcome.send(Err(refusal))),
-        }
-    }
-    if accepted.is_empty() {
-        return;
-    }
-    match sync(db, options, batch, condition) {
-        Ok(()) => {
-            metrics::counter!("raft_storage_writes_total").increment(accepted.len() as u64);
-            for (_, publish, outcome) in accepted {
-                publish();
-                drop(outcome.send(Ok(())));
-            }
-        }
-        Err(reason) => fail(condition, &reason, accepted),
-    }
-}
-
-/// One write and one sync for the whole batch.
-fn sync(
-    db: &DB,
-    options: &WriteOptions,
-    batch: WriteBatch,
-    condition: &Condition,
-) -> Result<(), String> {
-    if condition.fails_next.swap(false, Ordering::AcqRel) {
-        return Err("IO error: this write was told to fail".into());
-    }
-    // A purge that changes nothing has nothing to write.
-    if batch.is_empty() {
-        return Ok(());
-    }
-    metrics::histogram!("raft_storage_batch_records").record(batch.len() as f64);
-    metrics::histogram!("raft_storage_batch_bytes").record(batch.size_in_bytes() as f64);
-    let begun = Instant::now();
-    *condition.sync_since() = Some(begun);
-    let written = db.write_opt(batch, options);
-    *condition.sync_since() = None;
-    metrics::histogram!("raft_storage_sync_seconds").record(begun.elapsed().as_secs_f64());
-    written.map_err(String::from)
-}
-
-/// A failed write closes the store: what is on the disk is not known any more,
-/// and a second sync that succeeds would not say anything about the first.
-fn fail(condition: &Condition, reason: &str, jobs: Vec<(&'static str, Publish, Outcome)>) {
-    let is_full = says_full(reason);
-    condition.is_full.store(is_full, Ordering::Release);
-    condition.is_closed.store(true, Ordering::Release);
-    metrics::counter!("raft_storage_failures_total").increment(1);
-    tracing::error!(reason, "a write failed, the store is closed for writing");
-    for (doing, _, outcome) in jobs {
-        let source = reason.into();
-        drop(outcome.send(Err(if is_full {
-            StorageError::Full { doing, source }
-        } else {
-            StorageError::Io { doing, source }
-        })));
     }
 }
 

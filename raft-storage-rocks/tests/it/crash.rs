@@ -1,11 +1,13 @@
-//! A process that appends is killed at any moment; what it acknowledged is there.
+//! A process that writes is killed at any moment; what it acknowledged is there,
+//! and of the write under way all or nothing.
 
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use raft_core::{HardState, LogIndex, LogStore, StableState, StableStore, StoredEntry, Term};
+use raft_core::{HardState, LogId, LogIndex, LogStore, StableState, StableStore, Term};
+use raft_storage_rocks::RocksStore;
 
 use crate::support::{GROUP, Place, append, entry, open};
 
@@ -13,141 +15,204 @@ use crate::support::{GROUP, Place, append, entry, open};
 const PLACE: &str = "RAFT_STORAGE_CRASH_TEST";
 
 /// Kills per test run.
-const ROUNDS: u64 = 20;
+const ROUNDS: usize = 20;
 
-/// Appends and now and then cuts, for ever, and prints what is acknowledged.
+/// One write, as the child names it before it makes it.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Vote { term: u64 },
+    Append { first: u64, term: u64, count: u64 },
+    Purge { term: u64, index: u64 },
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vote { term } => write!(f, "vote {term}"),
+            Self::Append { first, term, count } => write!(f, "append {first} {term} {count}"),
+            Self::Purge { term, index } => write!(f, "purge {term} {index}"),
+        }
+    }
+}
+
+impl Write {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let word = words.next()?;
+        let numbers: Vec<u64> = words.map_while(|number| number.parse().ok()).collect();
+        match (word, numbers.as_slice()) {
+            ("vote", &[term]) => Some(Self::Vote { term }),
+            ("append", &[first, term, count]) => Some(Self::Append { first, term, count }),
+            ("purge", &[term, index]) => Some(Self::Purge { term, index }),
+            _ => None,
+        }
+    }
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Content {
+    term: u64,
+    purged: LogId,
+    ids: Vec<LogId>,
+}
+
+impl Content {
+    async fn of(store: &RocksStore) -> Self {
+        let log = store.log_store(GROUP).unwrap();
+        let bounds = log.bounds().await.unwrap();
+        let first = bounds.purged.index.next();
+        let metadata = log.metadata(first, bounds.last.index).await.unwrap();
+        let vote = store.stable_store(GROUP).load().await.unwrap();
+        Self {
+            term: match vote {
+                StableState::Saved(state) => state.current_term.get(),
+                StableState::Empty => 0,
+                lost => panic!("{lost:?}"),
+            },
+            purged: bounds.purged,
+            ids: metadata.into_iter().map(|meta| meta.log_id).collect(),
+        }
+    }
+
+    fn last(&self) -> LogId {
+        self.ids.last().copied().unwrap_or(self.purged)
+    }
+
+    fn take(&mut self, write: Write) {
+        match write {
+            Write::Vote { term } => self.term = term,
+            Write::Append { first, term, count } => {
+                self.ids.retain(|id| id.index.get() < first);
+                let run = first..first + count;
+                self.ids.extend(run.map(|index| LogId::new(term, index)));
+            }
+            Write::Purge { term, index } => {
+                self.ids.retain(|id| id.index.get() > index);
+                self.purged = LogId::new(term, index);
+            }
+        }
+    }
+
+    /// The child's next write: mostly appends, now and then something else.
+    fn next_write(&self, number: u64) -> Write {
+        let (term, end) = (self.term, self.last().index.get() + 1);
+        match (number % 11, self.ids.as_slice()) {
+            (0, _) => Write::Vote { term: term + 1 },
+            (4 | 9, [.., first, _, _]) => Write::Append {
+                first: first.index.get(),
+                term,
+                count: number % 3 + 1,
+            },
+            (6, [id, _, _, _, ..]) => Write::Purge {
+                term: id.term.get(),
+                index: id.index.get(),
+            },
+            _ => Write::Append {
+                first: end,
+                term,
+                count: number % 4 + 1,
+            },
+        }
+    }
+}
+
+async fn perform(store: &RocksStore, write: Write) {
+    let log = store.log_store(GROUP).unwrap();
+    match write {
+        Write::Vote { term } => {
+            let state = HardState {
+                current_term: Term::new(term),
+                voted_for: None,
+            };
+            store.stable_store(GROUP).save(state).await.unwrap();
+        }
+        Write::Append { first, term, count } => {
+            let run = (first..first + count).map(|index| entry(term, index));
+            append(&log, Some(first), run.collect()).await;
+        }
+        Write::Purge { term, index } => log.purge(LogId::new(term, index)).await.unwrap(),
+    }
+}
+
+/// Writes for ever, naming each write before it and saying when it is done.
 /// Does nothing but when started by the test below.
 #[tokio::test]
-async fn child_process_that_appends() {
+async fn child_process_that_writes() {
     let Some(path) = std::env::var_os(PLACE).map(PathBuf::from) else {
         return;
     };
     let store = open(&path);
-    let (log, stable) = (store.log_store(GROUP).unwrap(), store.stable_store(GROUP));
-    let mut last = log.bounds().await.unwrap().last.index.get();
-    let mut term = match stable.load().await.unwrap() {
-        StableState::Saved(state) => state.current_term.get(),
-        _ => 0,
-    };
-    loop {
-        term += 1;
-        stable
-            .save(HardState {
-                current_term: Term::new(term),
-                voted_for: None,
-            })
-            .await
-            .unwrap();
-        println!("term {term}");
-        for _ in 0..5 {
-            append(
-                &log,
-                None,
-                vec![entry(term, last + 1), entry(term, last + 2)],
-            )
-            .await;
-            last += 2;
-            println!("entry {term} {last}");
-        }
-        let cut = last - 3;
-        println!("cutting {cut}");
-        append(&log, Some(cut), vec![entry(term, cut)]).await;
-        last = cut;
-        println!("entry {term} {last}");
+    let mut content = Content::of(&store).await;
+    println!();
+    for number in 0.. {
+        let write = content.next_write(number);
+        println!("{write}");
+        perform(&store, write).await;
+        println!("done");
+        content.take(write);
     }
 }
 
-/// What a child has said so far.
-#[derive(Default)]
-struct Said {
-    term: u64,
-    entry: (u64, u64),
-    /// A cut was begun after the last acknowledgement.
-    cutting: Option<u64>,
-}
-
-impl Said {
-    fn take(&mut self, line: &str) {
-        let mut words = line.split(' ');
-        let word = words.next().unwrap_or_default();
-        let numbers: Vec<u64> = words.filter_map(|number| number.parse().ok()).collect();
-        match (word, numbers.as_slice()) {
-            ("term", [term]) => self.term = *term,
-            ("entry", [term, index]) => {
-                self.entry = (*term, *index);
-                self.cutting = None;
-            }
-            ("cutting", [from]) => self.cutting = Some(*from),
-            _ => {}
-        }
-    }
-}
-
-fn run_and_kill(place: &Place, after: Duration) -> Said {
-    let mut child = Command::new(std::env::current_exe().expect("this binary has a path"))
-        .args([
-            "--exact",
-            "--nocapture",
-            "crash::child_process_that_appends",
-        ])
+/// Runs a child until it has said `lines` lines, kills it, and follows what it
+/// said. Answers the write that was under way.
+fn run_and_kill(place: &Place, lines: usize, content: &mut Content) -> Option<Write> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "crash::child_process_that_writes"])
         .env(PLACE, place.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("this binary starts");
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let reader = std::thread::spawn(move || {
-        let mut said = Said::default();
-        lines
-            .map_while(Result::ok)
-            .for_each(|line| said.take(&line));
-        said
-    });
-    std::thread::sleep(after);
-    child.kill().expect("it still runs");
-    child.wait().expect("it was killed");
-    reader.join().expect("the reader does not panic")
+        .unwrap();
+    let mut under_way = None;
+    let said = BufReader::new(child.stdout.take().unwrap()).lines();
+    // It goes on while its words are read: what comes after the last of `lines`
+    // was said before the kill, too.
+    for (number, line) in said.map_while(Result::ok).enumerate() {
+        if number == lines {
+            child.kill().unwrap();
+        }
+        match Write::parse(&line) {
+            Some(write) => under_way = Some(write),
+            None if line == "done" => {
+                content.take(under_way.take().expect("it names a write before"));
+            }
+            None => {}
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    under_way
 }
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let place = Place::new();
-    let mut acknowledged = 0;
+    let mut content = Content::default();
     for round in 0..ROUNDS {
-        let said = run_and_kill(&place, Duration::from_millis(60 + round * 37 % 90));
-        acknowledged = acknowledged.max(said.entry.1);
+        let under_way = run_and_kill(&place, 10 + round * 37 % 90, &mut content);
 
         let store = place.open();
-        let log = store.log_store(GROUP).unwrap();
-        let last = log.bounds().await.unwrap().last;
-        let (term, index) = said.entry;
-        let expected_end = said.cutting.map_or(index, |cut| cut.min(index));
+        let found = Content::of(&store).await;
+        let mut with_it = content.clone();
+        under_way.into_iter().for_each(|write| with_it.take(write));
         assert!(
-            last.index.get() >= expected_end,
-            "round {round}: {last}, acknowledged {index}"
+            found == content || found == with_it,
+            "round {round}, {under_way:?} under way\nfound        {found:?}\nacknowledged {content:?}"
         );
-        assert!(
-            term == 0 || last.term.get() >= term,
-            "round {round}: {last}, term {term}"
-        );
-        let found = log
-            .read(LogIndex::new(1), last.index, usize::MAX)
-            .await
-            .unwrap();
-        for stored in found
-            .iter()
-            .take(usize::try_from(last.index.get()).unwrap())
-        {
-            let StoredEntry::Entry(found) = stored else {
-                panic!("round {round}: {stored:?}")
-            };
-            let expected = entry(found.term().get(), found.index().get());
-            assert_eq!(*found, expected, "round {round}");
-        }
-        match store.stable_store(GROUP).load().await.unwrap() {
-            StableState::Saved(state) => assert!(state.current_term.get() >= said.term),
-            other => assert_eq!(said.term, 0, "round {round}: {other:?}"),
-        }
+        assert_readable(&store, &found).await;
+        content = found;
     }
-    assert!(acknowledged > 0, "no child lived long enough to append");
+    assert!(content.term as usize >= ROUNDS, "the children wrote little");
+}
+
+/// Every entry reads as what was written under its identity.
+async fn assert_readable(store: &RocksStore, content: &Content) {
+    let log = store.log_store(GROUP).unwrap();
+    let first: LogIndex = content.purged.index.next();
+    let found = log.read(first, content.last().index, usize::MAX).await;
+    let expected = content.ids.iter();
+    let expected = expected.map(|id| entry(id.term.get(), id.index.get()));
+    let expected: Vec<_> = expected.map(raft_core::StoredEntry::Entry).collect();
+    assert_eq!(found.unwrap(), expected);
 }

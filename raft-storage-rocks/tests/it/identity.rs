@@ -193,10 +193,12 @@ fn a_database_of_something_else_is_refused_and_left_alone() {
 #[tokio::test]
 async fn tools_learn_whose_a_store_is_without_claiming_it() {
     let place = Place::new();
+    let nothing = RocksStore::identity_in(place.path());
     assert!(
-        RocksStore::identity_in(place.path()).is_err(),
-        "nothing is there"
+        matches!(nothing, Err(StoreError::Foreign { .. })),
+        "{nothing:?}"
     );
+    assert!(!place.path().exists(), "looking made a directory");
     drop(open_as(&place, 5, 3).unwrap());
 
     let found = RocksStore::identity_in(place.path()).unwrap();

@@ -12,4 +12,5 @@ mod crash;
 mod failure;
 mod format;
 mod identity;
+mod recovery;
 mod support;
