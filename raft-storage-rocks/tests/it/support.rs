@@ -1,5 +1,7 @@
 //! A store in a temporary directory, and a way past it to its bytes.
 
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -51,19 +53,59 @@ impl Place {
     }
 
     /// A copy of the files as they are now, whoever has them open: what a crash leaves.
+    ///
+    /// The files are copied one after the other, so a compaction meanwhile would
+    /// leave a mix that no crash leaves; then the copy is made again.
     pub(crate) fn image(&self) -> Self {
+        for _ in 0..100 {
+            let before = self.structure();
+            let copy = self.copy();
+            if self.structure() == before {
+                return copy;
+            }
+        }
+        panic!("the database rests at no moment");
+    }
+
+    /// The files that make up the database, and the length of what lists them. The
+    /// write-ahead log may grow: the write under way is torn anywhere by a crash, too.
+    fn structure(&self) -> BTreeMap<OsString, Option<u64>> {
+        let files = std::fs::read_dir(self.path()).expect("the directory can be listed");
+        let files = files.map(|file| file.expect("the directory can be listed"));
+        files
+            .filter_map(|file| {
+                let name = file.file_name();
+                let text = name.to_string_lossy();
+                let is_manifest = text.starts_with("MANIFEST");
+                let length = || file.metadata().map(|metadata| metadata.len()).ok();
+                let counts = is_manifest || text.ends_with(".sst") || text.ends_with(".log");
+                counts.then(|| (name.clone(), is_manifest.then(length).flatten()))
+            })
+            .collect()
+    }
+
+    fn copy(&self) -> Self {
+        const WATERMARK: &str = "WATERMARK";
         let copy = Self::new();
         std::fs::create_dir(copy.path()).expect("the copy is new");
+        // No crash leaves a watermark that is newer than the write-ahead log.
+        self.copy_file(WATERMARK.as_ref(), &copy);
         for file in std::fs::read_dir(self.path()).expect("the directory can be listed") {
-            let file = file.expect("the directory can be listed");
-            match std::fs::copy(file.path(), copy.path().join(file.file_name())) {
-                Ok(_) => {}
-                // RocksDB removes files that it needs no longer.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => panic!("{} cannot be copied: {error}", file.path().display()),
+            let name = file.expect("the directory can be listed").file_name();
+            if name != WATERMARK {
+                self.copy_file(&name, &copy);
             }
         }
         copy
+    }
+
+    fn copy_file(&self, name: &OsStr, to: &Self) {
+        match std::fs::copy(self.path().join(name), to.path().join(name)) {
+            Ok(_) => {}
+            // RocksDB removes files that it needs no longer.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => panic!("{} cannot be copied: {error}", name.display()),
+        }
     }
 
     pub(crate) fn remove(&self, family: &str, key: &[u8]) {
