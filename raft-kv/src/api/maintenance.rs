@@ -50,7 +50,8 @@ impl maintenance_server::Maintenance for Maintenance {
             db_size: size,
             db_size_in_use: size,
             leader: raft.leader.map_or(0, |leader| leader.get()),
-            raft_index: raft.commit_index.get(),
+            // What is applied is committed, even if the status does not say so yet.
+            raft_index: raft.commit_index.max(applied).get(),
             raft_applied_index: applied.get(),
             errors,
         }))

@@ -156,3 +156,21 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     );
     assert!(flag.contains("listen_client = 0.0.0.0:8"), "{flag}");
 }
+
+/// Else one node would have another idea of a majority than its peers have.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_founding_members_than_at_the_first_start_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = cluster_settings(directory.path(), 3).remove(0);
+    let config = Config::from_settings(settings.clone()).unwrap();
+    Server::start(config).await.unwrap().stop().await;
+
+    let alone = Settings {
+        initial_cluster: settings.initial_cluster[..1].to_vec(),
+        ..settings
+    };
+    let text = refusal(&server(directory.path(), &file(&alone)));
+
+    assert!(text.contains("began with the nodes 1, 2, 3"), "{text}");
+    assert!(text.contains("initial_cluster names 1;"), "{text}");
+}

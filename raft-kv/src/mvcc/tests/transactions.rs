@@ -346,3 +346,21 @@ async fn a_transaction_of_reads_is_answered_by_the_store_alone() {
         "{refused:?}"
     );
 }
+
+/// Every member answers while it applies; a small request must not fill its memory.
+#[tokio::test]
+async fn a_transaction_that_reads_more_than_a_member_will_hold_is_refused_whole() {
+    let mut replica = Replica::new();
+    replica.put("big", &"x".repeat(1 << 20)).await;
+    let reads = |count| {
+        let mut ops = vec![Op::Range(range("big", "")); count];
+        ops.push(put_op("key", "value"));
+        then(ops)
+    };
+
+    let refusal = replica.refusal(Command::Txn(reads(70))).await;
+
+    assert_eq!(refusal, KvError::AnswerTooLarge);
+    assert_eq!(replica.get("key"), None, "nothing of it took effect");
+    assert!(replica.txn(reads(60)).await.succeeded);
+}
