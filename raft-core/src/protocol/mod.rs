@@ -63,6 +63,9 @@ use crate::message::{Envelope, Message};
 use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, Term};
 
+/// Terms above this are nonsense: they leave no room for the next one.
+const MAX_TERM: Term = Term::new(u64::MAX / 2);
+
 /// One replica of one group.
 #[derive(Debug)]
 pub struct Raft {
@@ -206,6 +209,9 @@ impl Raft {
         let from = envelope.from;
         if envelope.group != self.config.group || envelope.to != self.config.replica {
             return self.drop_message(from, "addressed to another replica");
+        }
+        if envelope.term > MAX_TERM {
+            return self.drop_message(from, "a term that no cluster reaches");
         }
         let known = self.log.membership().replica(from.node);
         if from.node == self.config.replica.node || known.is_some_and(|replica| replica != from) {

@@ -133,7 +133,7 @@ impl Progress {
     pub(crate) fn is_current_rejection(&self, previous: LogIndex) -> bool {
         previous > self.match_index
             && match self.state {
-                ProgressState::Probe { .. } => previous.next() == self.next_index,
+                ProgressState::Probe { .. } => Some(previous) == self.next_index.previous(),
                 ProgressState::Replicate => previous < self.next_index,
             }
     }

@@ -3,6 +3,7 @@
 mod commit;
 mod durability;
 mod election;
+mod nonsense;
 mod proposals;
 mod reads;
 mod replication;

@@ -1,0 +1,144 @@
+//! Whatever a peer sends, a replica does not panic and keeps its invariants
+//! (which it checks itself after each step).
+
+use super::*;
+use crate::message::{Commit, Propose, ProposeRefused, ReadIndex, ReadIndexReply};
+use crate::protocol::random::Random;
+
+/// Numbers that are wrong in interesting ways, and some that are right.
+fn number(random: &mut Random) -> u64 {
+    match random.next() % 8 {
+        0 => 0,
+        1 => u64::MAX,
+        2 => u64::MAX / 2,
+        3 => u64::MAX - 1,
+        _ => random.next() % 7,
+    }
+}
+
+fn log_id(random: &mut Random) -> LogId {
+    LogId::new(number(random), number(random))
+}
+
+fn index(random: &mut Random) -> LogIndex {
+    LogIndex::new(number(random))
+}
+
+fn entries(random: &mut Random) -> LogSlice {
+    let (first, term) = (number(random), number(random));
+    let count = random.next() % 4;
+    let ids = (0..count).filter_map(|i| Some(LogId::new(term, first.checked_add(i)?)));
+    LogSlice::new(ids.map(Entry::blank).collect()).unwrap_or_default()
+}
+
+fn vote_message(random: &mut Random) -> Message {
+    let (term, granted) = (Term::new(number(random)), random.next() % 2 == 0);
+    match random.next() % 4 {
+        0 => pre_vote(term.get(), log_id(random)),
+        1 => pre_vote_reply(term.get(), granted),
+        2 => Message::RequestVote(RequestVote {
+            last_log: log_id(random),
+            leadership_transfer: granted,
+        }),
+        _ => vote(term.get(), granted),
+    }
+}
+
+fn log_message(random: &mut Random) -> Message {
+    let session = random.next() % 4;
+    match random.next() % 5 {
+        0 => Message::AppendEntries(AppendEntries {
+            session,
+            previous: log_id(random),
+            entries: entries(random),
+            commit: index(random),
+        }),
+        1 => accepted(session, log_id(random), log_id(random)),
+        2 => rejected(session, number(random), log_id(random)),
+        3 => Message::Heartbeat(Heartbeat {
+            session,
+            round: number(random),
+            commit: index(random),
+        }),
+        _ => Message::HeartbeatReply(HeartbeatReply {
+            session,
+            round: number(random),
+            received: log_id(random),
+            durable: log_id(random),
+        }),
+    }
+}
+
+fn request_message(random: &mut Random, boot: u64) -> Message {
+    let boot = if random.next() % 2 == 0 {
+        boot
+    } else {
+        number(random)
+    };
+    let request = RequestId {
+        boot,
+        sequence: number(random),
+    };
+    let commit = index(random);
+    match random.next() % 5 {
+        0 => Message::Commit(Commit { commit }),
+        1 => Message::ReadIndex(ReadIndex { request }),
+        2 => {
+            let index = (random.next() % 2 == 0).then(|| index(random));
+            Message::ReadIndexReply(ReadIndexReply {
+                request,
+                index,
+                commit,
+            })
+        }
+        3 => {
+            let commands = vec![
+                (number(random), Bytes::new()),
+                (number(random), Bytes::new()),
+            ];
+            Message::Propose(Propose { boot, commands })
+        }
+        _ => {
+            let sequences = vec![number(random), number(random)];
+            Message::ProposeRefused(ProposeRefused { boot, sequences })
+        }
+    }
+}
+
+/// An old message cannot be tailored; these mix freely what only a broken peer would.
+fn bombard(mut replica: Replica, seed: u64) {
+    let mut random = Random::new(seed);
+    for ticket in 0..3_000 {
+        let message = match random.next() % 3 {
+            0 => vote_message(&mut random),
+            1 => log_message(&mut random),
+            _ => request_message(&mut random, replica.raft.boot()),
+        };
+        let from = 1 + random.next() % 4;
+        let term = match random.next() % 4 {
+            0 => number(&mut random),
+            _ => replica.term().get(),
+        };
+        replica.receive(from, term, message);
+        match random.next() % 16 {
+            0 => drop(replica.wait_for_election_timeout()),
+            1 => drop(replica.propose(ticket)),
+            2 => drop(replica.read(ticket)),
+            3 => drop(
+                replica.step(Input::Persisted(super::super::PersistToken(number(
+                    &mut random,
+                )))),
+            ),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn nothing_a_peer_sends_makes_a_replica_panic() {
+    for seed in 0..60 {
+        bombard(replica_of(3, 2, &[1, 1, 2]), seed);
+        bombard(leader_of(3, 3, &[1, 1, 2]), seed);
+        bombard(replica_of(1, 0, &[]), seed);
+    }
+}
