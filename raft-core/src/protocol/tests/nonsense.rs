@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::message::{Commit, Propose, ProposeRefused, ReadIndex, ReadIndexReply};
+use crate::protocol::PersistToken;
 use crate::protocol::random::Random;
 
 /// Numbers that are wrong in interesting ways, and some that are right.
@@ -14,6 +15,10 @@ fn number(random: &mut Random) -> u64 {
         3 => u64::MAX - 1,
         _ => random.next() % 7,
     }
+}
+
+fn coin(random: &mut Random) -> bool {
+    random.next() & 1 == 0
 }
 
 fn log_id(random: &mut Random) -> LogId {
@@ -32,7 +37,7 @@ fn entries(random: &mut Random) -> LogSlice {
 }
 
 fn vote_message(random: &mut Random) -> Message {
-    let (term, granted) = (Term::new(number(random)), random.next() % 2 == 0);
+    let (term, granted) = (Term::new(number(random)), coin(random));
     match random.next() % 4 {
         0 => pre_vote(term.get(), log_id(random)),
         1 => pre_vote_reply(term.get(), granted),
@@ -70,11 +75,7 @@ fn log_message(random: &mut Random) -> Message {
 }
 
 fn request_message(random: &mut Random, boot: u64) -> Message {
-    let boot = if random.next() % 2 == 0 {
-        boot
-    } else {
-        number(random)
-    };
+    let boot = if coin(random) { boot } else { number(random) };
     let request = RequestId {
         boot,
         sequence: number(random),
@@ -84,7 +85,7 @@ fn request_message(random: &mut Random, boot: u64) -> Message {
         0 => Message::Commit(Commit { commit }),
         1 => Message::ReadIndex(ReadIndex { request }),
         2 => {
-            let index = (random.next() % 2 == 0).then(|| index(random));
+            let index = (coin(random)).then(|| index(random));
             Message::ReadIndexReply(ReadIndexReply {
                 request,
                 index,
@@ -124,11 +125,7 @@ fn bombard(mut replica: Replica, seed: u64) {
             0 => drop(replica.wait_for_election_timeout()),
             1 => drop(replica.propose(ticket)),
             2 => drop(replica.read(ticket)),
-            3 => drop(
-                replica.step(Input::Persisted(super::super::PersistToken(number(
-                    &mut random,
-                )))),
-            ),
+            3 => drop(replica.step(Input::Persisted(PersistToken(number(&mut random))))),
             _ => {}
         }
     }
