@@ -28,7 +28,7 @@ mod log;
 pub mod output;
 mod proposals;
 mod quorum;
-mod random;
+pub(crate) mod random;
 mod reads;
 mod replication;
 pub mod restore;

@@ -1,12 +1,14 @@
-//! Seeded random streams, one for each concern (SplitMix64).
+//! Seeded random streams, one for each concern.
 //!
 //! A stream for each concern keeps seeds comparable: a change in how clients
 //! draw does not move the moments of the crashes.
 
+use crate::protocol::random;
+
 /// A stream of numbers that its seed determines.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
-    state: u64,
+    numbers: random::Random,
 }
 
 /// What a stream is drawn for.
@@ -24,18 +26,15 @@ pub(crate) enum Concern {
 impl Random {
     /// The stream of `concern` in the run of `seed`.
     pub(crate) fn stream(seed: u64, concern: Concern) -> Self {
-        let mut mixer = Self { state: seed };
-        let start = mixer.next() ^ (concern as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        Self { state: start }
+        let mixed = random::Random::new(seed).next();
+        let start = mixed ^ (concern as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let numbers = random::Random::new(start);
+        Self { numbers }
     }
 
     /// The next number, any of `u64` with equal chance.
     pub(crate) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.numbers.next()
     }
 
     /// A number in `low..=high`.
