@@ -12,6 +12,10 @@ use crate::message::Envelope;
 use crate::protocol::output::PersistToken;
 use crate::types::LogIndex;
 
+/// Most messages held back. A disk that hangs would else let them pile up for as
+/// long; a message that is dropped is one lost on the way, which Raft repairs.
+const MAX_HELD_BACK: usize = 4096;
+
 /// Persist requests under way and the messages behind them.
 #[derive(Debug)]
 pub(super) struct Durability {
@@ -116,7 +120,9 @@ impl Durability {
         match waits_for {
             None => Some(envelope),
             Some(token) => {
-                self.held_back.push_back((token, envelope));
+                if self.held_back.len() < MAX_HELD_BACK {
+                    self.held_back.push_back((token, envelope));
+                }
                 None
             }
         }
@@ -131,6 +137,8 @@ impl Durability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Commit, Message};
+    use crate::types::{GroupId, ReplicaId, Term};
 
     const fn at(index: u64) -> LogIndex {
         LogIndex::new(index)
@@ -162,5 +170,24 @@ mod tests {
         durability.begin(None, None, at(3));
 
         assert!(durability.complete(PersistToken(9)).is_none());
+    }
+
+    #[test]
+    fn a_disk_that_hangs_does_not_let_messages_pile_up() {
+        let mut durability = Durability::new(HardState::default());
+        durability.begin(Some(HardState::default()), None, at(0));
+        let envelope = Envelope {
+            group: GroupId::default(),
+            from: ReplicaId::first(1),
+            to: ReplicaId::first(2),
+            term: Term::default(),
+            message: Message::Commit(Commit { commit: at(0) }),
+        };
+
+        for _ in 0..2 * MAX_HELD_BACK {
+            assert!(durability.pass(envelope.clone(), false).is_none());
+        }
+
+        assert_eq!(durability.held_back.len(), MAX_HELD_BACK);
     }
 }
