@@ -45,6 +45,46 @@ pub struct Config {
     /// How many bytes of recent entries are kept in memory for applies and slow
     /// followers. Default 32 MiB. What is not yet durable is kept besides.
     pub cache_bytes: usize,
+    /// How much faster or slower than true time a member's clock may run, in
+    /// parts per million. Leases end earlier by twice as much. Default 100,000 (10 %),
+    /// far beyond any working clock.
+    pub max_clock_drift_ppm: u32,
+    /// How long a leadership transfer may take before the leader goes on leading. Default 1 s.
+    pub transfer_timeout: Duration,
+    /// What becomes of proposals that arrive during a transfer. Default: they wait.
+    pub during_transfer: DuringTransfer,
+    /// How many entries a learner may lack and still be promoted. Default 1,000.
+    pub max_promotion_lag: u64,
+    /// A checkpoint of the state machine is taken after this many applied entries. Default 50,000.
+    pub checkpoint_entries: u64,
+    /// A checkpoint is taken after this many bytes of applied entries. Default 64 MiB.
+    pub checkpoint_bytes: u64,
+    /// How many applied entries stay in the log for followers that are only slow. Default 20,000.
+    pub keep_entries: u64,
+    /// How many entries a leader keeps at most for a follower that answers but
+    /// lags; one that lags more gets a snapshot. Default 1,000,000.
+    pub max_kept_entries: u64,
+    /// How many snapshots a leader sends at a time; others wait. Default 2.
+    pub max_snapshot_transfers: usize,
+    /// How readily this node campaigns: below the default of 255 it lets others
+    /// go first, by up to four election timeouts at 0, halved each time nobody won.
+    pub election_priority: u8,
+    /// A node whose state machine lags this many entries behind what it knows to
+    /// be committed does not campaign. Default 100,000.
+    pub max_campaign_backlog: u64,
+    /// A leader whose disk has not finished a write for this long hands
+    /// leadership over, and does not campaign until it has. Default 2 s.
+    pub disk_stall_timeout: Duration,
+}
+
+/// What becomes of proposals that arrive while leadership is being transferred.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DuringTransfer {
+    /// They wait, and go to the next leader, or on with this one if the transfer fails.
+    #[default]
+    Wait,
+    /// They are refused as [`ProposeError::NotLeader`](crate::ProposeError::NotLeader).
+    Refuse,
 }
 
 impl Config {
@@ -68,7 +108,27 @@ impl Config {
             max_pending_reads: 65_536,
             max_apply_bytes: 4 * MIB,
             cache_bytes: 32 * MIB,
+            max_clock_drift_ppm: 100_000,
+            transfer_timeout: Duration::from_secs(1),
+            during_transfer: DuringTransfer::Wait,
+            max_promotion_lag: 1_000,
+            checkpoint_entries: 50_000,
+            checkpoint_bytes: 64 << 20,
+            keep_entries: 20_000,
+            max_kept_entries: 1_000_000,
+            max_snapshot_transfers: 2,
+            election_priority: u8::MAX,
+            max_campaign_backlog: 100_000,
+            disk_stall_timeout: Duration::from_secs(2),
         }
+    }
+
+    /// How long a leader's lease holds from the moment it sent the round that a
+    /// quorum answered: the shortest election timeout, less the drift of the
+    /// leader's clock and of the voters' clocks. Zero if drift eats all of it.
+    pub fn lease_duration(&self) -> Duration {
+        let kept = 1_000_000_u32.saturating_sub(self.max_clock_drift_ppm.saturating_mul(2));
+        self.election_timeout_min * kept / 1_000_000
     }
 
     /// Checks that the values can work together.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ConfigError;
 use crate::types::{LogIndex, NodeId, Term};
 
@@ -67,6 +69,153 @@ pub enum ReadError {
     Overloaded {
         /// How many wait.
         pending: usize,
+    },
+    /// The node is stopped or has failed.
+    #[error("the node is stopped")]
+    Stopped,
+}
+
+/// Why the membership was not changed.
+///
+/// Everything but [`ChangeMembershipError::Unknown`] and
+/// [`ChangeMembershipError::Superseded`] means that nothing was appended.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ChangeMembershipError {
+    /// No leader is known. Retry when there is one.
+    #[error("no leader is known")]
+    NoLeader,
+    /// Too many changes of this node wait for their outcome.
+    #[error("{pending} membership changes already wait")]
+    Overloaded {
+        /// How many wait.
+        pending: usize,
+    },
+    /// Another change is under way; one at a time. Retry when it is done.
+    #[error("another membership change is under way since {index}")]
+    InProgress {
+        /// The entry of that change.
+        index: LogIndex,
+    },
+    /// The leader has not committed an entry of its term yet. Retry in a moment.
+    #[error("the leader has not committed an entry of its term yet")]
+    LeaderNotReady,
+    /// The leader hands leadership over. Retry at the next leader.
+    #[error("leadership is being transferred")]
+    Transferring,
+    /// No step, or too many.
+    #[error("a membership change takes 1 to 1000 steps, not {steps}")]
+    StepCount {
+        /// How many there were.
+        steps: usize,
+    },
+    /// Two steps about one node contradict each other; make two changes of them.
+    #[error("{node} is named by two steps of one change")]
+    NamedTwice {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node is a member already.
+    #[error("{node} is already a member")]
+    AlreadyMember {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node is no member.
+    #[error("{node} is not a member")]
+    UnknownMember {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node to promote votes already.
+    #[error("{node} already votes")]
+    AlreadyVoter {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node to demote does not vote.
+    #[error("{node} does not vote")]
+    NotAVoter {
+        /// The node.
+        node: NodeId,
+    },
+    /// Another life of a node is another replica: remove the one, add the other.
+    #[error("an update cannot change the incarnation of {node}; remove it and add it anew")]
+    OtherIncarnation {
+        /// The node.
+        node: NodeId,
+    },
+    /// The change would leave nobody to vote.
+    #[error("the change would leave no voter")]
+    NoVoterLeft,
+    /// The learner to promote is too far behind to vote. Retry when it has caught up.
+    #[error("{node} is {behind} entries behind, more than {allowed}")]
+    NotCaughtUp {
+        /// The learner.
+        node: NodeId,
+        /// How many entries it lacks.
+        behind: u64,
+        /// How many it may lack.
+        allowed: u64,
+    },
+    /// Too few of the voters-to-be answer: the group would stop.
+    #[error("only {active} of the {voters} voters after the change answer")]
+    QuorumUnavailable {
+        /// How many answer.
+        active: usize,
+        /// How many there would be.
+        voters: usize,
+    },
+    /// The log of a new leader took the change's place. It has no effect and never will.
+    #[error("superseded by a leader of term {term}")]
+    Superseded {
+        /// Term of that leader.
+        term: Term,
+    },
+    /// The outcome cannot be known here: look at the membership.
+    #[error("outcome unknown: no outcome within the request timeout")]
+    Unknown,
+    /// The node is stopped or has failed.
+    #[error("the node is stopped")]
+    Stopped,
+}
+
+/// Why leadership was not transferred. The cluster has a leader or elects one in any case.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Only the leader can hand its leadership over. Ask `leader` if it is known.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// The target does not vote, so it cannot lead.
+    #[error("{node} is not a voter")]
+    NotAVoter {
+        /// The target.
+        node: NodeId,
+    },
+    /// No other voter answers.
+    #[error("no other voter could lead")]
+    NoCandidate,
+    /// Another transfer is under way.
+    #[error("leadership is already being transferred to {to}")]
+    InProgress {
+        /// Its target.
+        to: NodeId,
+    },
+    /// The target did not take over in time; this node went on leading.
+    #[error("{to} did not take over in time")]
+    TimedOut {
+        /// The target.
+        to: NodeId,
+    },
+    /// Leadership was lost, but not to the target.
+    #[error("leadership went to another node")]
+    OtherLeader {
+        /// Who leads now, if known.
+        leader: Option<NodeId>,
     },
     /// The node is stopped or has failed.
     #[error("the node is stopped")]

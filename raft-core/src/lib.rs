@@ -36,6 +36,7 @@ pub mod error;
 pub mod hard_state;
 pub mod log_store;
 pub mod membership;
+pub mod membership_change;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod message;
@@ -54,10 +55,13 @@ pub mod types;
 pub use async_trait::async_trait;
 pub use config::{Config, ConfigError};
 pub use entry::{Entry, EntryKind, EntryMeta, LogSlice, NotARun, Payload};
-pub use error::{ProposeError, ReadError, RestoreError, StorageError};
+pub use error::{
+    ChangeMembershipError, ProposeError, ReadError, RestoreError, StorageError, TransferError,
+};
 pub use hard_state::HardState;
 pub use log_store::{AppendBatch, LogBounds, LogStore, StorageHealth, StoredEntry};
 pub use membership::{MemberInfo, Membership, MembershipError};
+pub use membership_change::{MembershipChange, MembershipStep};
 pub use message::{Envelope, Message, MessageClass};
 pub use network::{Inbox, Network, NetworkError, SnapshotHeader};
 pub use protocol::Raft;

@@ -4,6 +4,7 @@
 //! another is the protocol's affair.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Membership {
     voters: BTreeSet<NodeId>,
     /// The voters that are on their way out while the configuration is joint.
     outgoing: Option<BTreeSet<NodeId>>,
+    /// Members that leave the group together with the outgoing configuration.
+    leaving: BTreeSet<NodeId>,
 }
 
 impl Membership {
@@ -43,6 +46,7 @@ impl Membership {
             members,
             voters,
             outgoing: None,
+            leaving: BTreeSet::new(),
         }
     }
 
@@ -79,7 +83,44 @@ impl Membership {
             members,
             voters,
             outgoing,
+            leaving: BTreeSet::new(),
         })
+    }
+
+    /// The configuration between this one, which is not joint, and `target`, in
+    /// which both must agree (Raft §6).
+    #[must_use]
+    pub(crate) fn joint_with(&self, target: &Self) -> Self {
+        let mut members = target.members.clone();
+        for (node, info) in &self.members {
+            if self.voters.contains(node) {
+                members.entry(*node).or_insert_with(|| info.clone());
+            }
+        }
+        let leaving = members
+            .keys()
+            .copied()
+            .filter(|node| !target.members.contains_key(node))
+            .collect();
+        Self {
+            members,
+            voters: target.voters.clone(),
+            outgoing: Some(self.voters.clone()),
+            leaving,
+        }
+    }
+
+    /// What remains when the outgoing configuration is left; itself if it is not joint.
+    #[must_use]
+    pub(crate) fn without_outgoing(&self) -> Self {
+        let mut members = self.members.clone();
+        members.retain(|node, _| !self.leaving.contains(node));
+        Self {
+            members,
+            voters: self.voters.clone(),
+            outgoing: None,
+            leaving: BTreeSet::new(),
+        }
     }
 
     /// All members with what is known of them, learners and outgoing voters included.
@@ -105,6 +146,16 @@ impl Membership {
     /// Whether `node` votes, in either half.
     pub fn is_voter(&self, node: NodeId) -> bool {
         self.voters.contains(&node) || self.outgoing.as_ref().is_some_and(|o| o.contains(&node))
+    }
+
+    /// Whether exactly this life of the node votes, in either half.
+    pub fn votes(&self, replica: ReplicaId) -> bool {
+        self.contains(replica) && self.is_voter(replica.node)
+    }
+
+    /// Members that leave the group when the joint configuration is left.
+    pub fn leaving(&self) -> &BTreeSet<NodeId> {
+        &self.leaving
     }
 
     /// Members that receive the log and do not vote.
@@ -138,22 +189,61 @@ impl Membership {
     }
 }
 
+impl fmt::Display for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |ids: Vec<NodeId>| {
+            let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            names.join(" ")
+        };
+        write!(f, "voters {}", list(self.voters.iter().copied().collect()))?;
+        if let Some(outgoing) = &self.outgoing {
+            write!(f, " and {}", list(outgoing.iter().copied().collect()))?;
+        }
+        let learners: Vec<NodeId> = self.learners().collect();
+        match learners.is_empty() {
+            true => Ok(()),
+            false => write!(f, ", learners {}", list(learners)),
+        }
+    }
+}
+
 /// A membership as it is decoded, yet to be checked.
 #[derive(Deserialize)]
 struct Parts {
     members: BTreeMap<NodeId, MemberInfo>,
     voters: BTreeSet<NodeId>,
     outgoing: Option<BTreeSet<NodeId>>,
+    leaving: BTreeSet<NodeId>,
 }
 
 impl TryFrom<Parts> for Membership {
     type Error = MembershipError;
 
     fn try_from(parts: Parts) -> Result<Self, MembershipError> {
-        if parts.members.is_empty() && parts.voters.is_empty() && parts.outgoing.is_none() {
+        let Parts {
+            members,
+            voters,
+            outgoing,
+            leaving,
+        } = parts;
+        if members.is_empty() && voters.is_empty() && outgoing.is_none() && leaving.is_empty() {
             return Ok(Self::default());
         }
-        Self::from_parts(parts.members, parts.voters, parts.outgoing)
+        let membership = Self::from_parts(members, voters, outgoing)?;
+        let stays = leaving.iter().find(|node| {
+            let is_outgoing = membership
+                .outgoing
+                .as_ref()
+                .is_some_and(|o| o.contains(node));
+            !is_outgoing || membership.voters.contains(node)
+        });
+        match stays {
+            Some(&node) => Err(MembershipError::NotLeaving { node }),
+            None => Ok(Self {
+                leaving,
+                ..membership
+            }),
+        }
     }
 }
 
@@ -164,6 +254,12 @@ pub enum MembershipError {
     /// Nobody would vote.
     #[error("a membership needs at least one voter")]
     NoVoter,
+    /// Only an outgoing voter that is no voter any more can be on its way out.
+    #[error("{node} cannot leave: it is not merely an outgoing voter")]
+    NotLeaving {
+        /// The node.
+        node: NodeId,
+    },
     /// A voter is not among the members.
     #[error("voter {node} is not a member")]
     UnknownVoter {

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::LogSlice;
+use crate::entry::{Entry, LogSlice};
+use crate::error::ChangeMembershipError;
+use crate::membership_change::MembershipChange;
 use crate::types::{GroupId, LogId, LogIndex, ReplicaId, RequestId, Term};
 
 /// A message with its address.
@@ -55,6 +57,16 @@ pub enum Message {
     /// The leader is overloaded and did not append some of them. Success is not
     /// answered: entries name their request, and their origin sees them applied.
     ProposeRefused(ProposeRefused),
+    /// A follower's client wants the membership changed, by the leader of the envelope's term.
+    ChangeMembership(ChangeMembership),
+    /// Answer to [`Message::ChangeMembership`].
+    ChangeMembershipReply(ChangeMembershipReply),
+    /// The leader asks the receiver to campaign at once (Thesis §3.10).
+    TimeoutNow(TimeoutNow),
+    /// The sender's copy of an entry is damaged; who has the very same one may send it.
+    FetchEntry(FetchEntry),
+    /// Answer to [`Message::FetchEntry`].
+    FetchedEntry(FetchedEntry),
 }
 
 /// How urgent a message is; a transport keeps the classes apart.
@@ -72,7 +84,9 @@ impl Message {
     /// The class this message travels in.
     pub const fn class(&self) -> MessageClass {
         match self {
-            Self::AppendEntries(_) | Self::Propose(_) => MessageClass::Append,
+            Self::AppendEntries(_) | Self::Propose(_) | Self::FetchedEntry(_) => {
+                MessageClass::Append
+            }
             _ => MessageClass::Control,
         }
     }
@@ -93,6 +107,11 @@ impl Message {
             Self::ReadIndexReply(_) => "read_index_reply",
             Self::Propose(_) => "propose",
             Self::ProposeRefused(_) => "propose_refused",
+            Self::ChangeMembership(_) => "change_membership",
+            Self::ChangeMembershipReply(_) => "change_membership_reply",
+            Self::TimeoutNow(_) => "timeout_now",
+            Self::FetchEntry(_) => "fetch_entry",
+            Self::FetchedEntry(_) => "fetched_entry",
         }
     }
 }
@@ -211,6 +230,8 @@ pub struct Commit {
 pub struct ReadIndex {
     /// The follower's request, for the answer.
     pub request: RequestId,
+    /// The reader trusts the leader's lease (Thesis §6.4.1): no round is needed while it holds.
+    pub lease: bool,
 }
 
 /// Body of [`Message::ReadIndexReply`].
@@ -243,4 +264,44 @@ pub struct ProposeRefused {
     pub boot: u64,
     /// Sequence numbers of the commands that were not appended.
     pub sequences: Vec<u64>,
+}
+
+/// Body of [`Message::ChangeMembership`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ChangeMembership {
+    /// The origin's request, for the answer; copies of a message are recognised by it.
+    pub request: RequestId,
+    /// What is wanted.
+    pub change: MembershipChange,
+}
+
+/// Body of [`Message::ChangeMembershipReply`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct ChangeMembershipReply {
+    /// Echo of the request.
+    pub request: RequestId,
+    /// The entry that the change begins with, or why nothing was appended.
+    pub result: Result<LogId, ChangeMembershipError>,
+}
+
+/// Body of [`Message::TimeoutNow`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct TimeoutNow {
+    /// The leader's latest round. A follower that has seen a later one knows
+    /// that this message is late, and that the leader may have gone on leading.
+    pub round: u64,
+}
+
+/// Body of [`Message::FetchEntry`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FetchEntry {
+    /// The entry wanted.
+    pub log_id: LogId,
+}
+
+/// Body of [`Message::FetchedEntry`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FetchedEntry {
+    /// The entry, undamaged.
+    pub entry: Entry,
 }

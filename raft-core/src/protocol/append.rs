@@ -8,20 +8,21 @@ use crate::entry::Entry;
 use crate::message::{
     AppendEntries, AppendReply, AppendResult, Commit, Envelope, Heartbeat, HeartbeatReply, Message,
 };
-use crate::types::{LogId, LogIndex, ReplicaId};
+use crate::types::{LogId, LogIndex, ReplicaId, Term};
 
 impl Raft {
     /// Recognises the sender as the leader of its term. Answers whether it is;
     /// a deposed one gets to know our term from any answer.
-    fn hear_leader(&mut self, envelope: &Envelope) -> bool {
-        if envelope.term > self.hard_state.current_term {
-            self.become_follower(envelope.term, StepDownReason::HigherTerm);
+    pub(super) fn hear_leader(&mut self, from: ReplicaId, term: Term) -> bool {
+        if term > self.hard_state.current_term {
+            self.become_follower(term, StepDownReason::HigherTerm);
         }
-        if !self.follow(envelope.from) {
-            self.drop_message(envelope.from, "a term cannot have two leaders");
+        if !self.follow(from) {
+            self.drop_message(from, "a term cannot have two leaders");
             return false;
         }
         self.leader_contact = Some(self.now);
+        self.idle_elections = 0;
         self.reset_election_timer();
         true
     }
@@ -43,7 +44,7 @@ impl Raft {
         {
             return self.drop_message(from, "an append that does not follow its predecessor");
         }
-        if !self.hear_leader(envelope) {
+        if !self.hear_leader(from, envelope.term) {
             return;
         }
         let below_purged = previous.index < self.log.purged().index;
@@ -104,7 +105,8 @@ impl Raft {
         follower.session = session;
         follower.verified = follower.verified.max(agreed);
         follower.owes_ack = true;
-        let all_durable = follower.verified <= self.log.durable_index();
+        let verified = follower.verified;
+        let all_durable = verified <= self.sound_index();
         self.observe_commit(commit);
         if all_durable {
             self.acknowledge_appends(from);
@@ -142,10 +144,7 @@ impl Raft {
             _ => LogIndex::ZERO,
         };
         let id_at = |index| self.log.id_at(index).unwrap_or(LogId::ZERO);
-        (
-            id_at(verified),
-            id_at(verified.min(self.log.durable_index())),
-        )
+        (id_at(verified), id_at(verified.min(self.sound_index())))
     }
 
     fn reject_append_with_hint(&mut self, from: ReplicaId, session: u64, previous: LogId) {
@@ -170,11 +169,12 @@ impl Raft {
     pub(super) fn on_heartbeat(&mut self, envelope: &Envelope, body: Heartbeat) {
         let is_current = envelope.term >= self.hard_state.current_term;
         if is_current {
-            if !self.hear_leader(envelope) {
+            if !self.hear_leader(envelope.from, envelope.term) {
                 return;
             }
             if let Role::Follower(follower) = &mut self.role {
                 follower.session = body.session;
+                follower.latest_round = follower.latest_round.max(Some(body.round));
             }
             self.observe_commit(body.commit);
         }

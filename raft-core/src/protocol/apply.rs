@@ -10,14 +10,14 @@ impl Raft {
     /// Hands out the next batch when the previous one is applied.
     pub(super) fn pump_apply(&mut self) {
         let (applied, target) = (self.log.last_applied(), self.log.applicable_index());
+        if self.is_installing() || self.is_damaged(applied.next()) {
+            return;
+        }
         if self.applying_up_to > applied || target <= applied || self.reads_log_for_apply() {
             return;
         }
         let max_bytes = self.config.max_apply_bytes;
-        match self
-            .log
-            .fetch(applied.next(), target, usize::MAX, max_bytes)
-        {
+        match self.fetch_log(applied.next(), target, usize::MAX, max_bytes) {
             Fetched::Entries(entries) => self.apply(entries),
             Fetched::OnDisk(last) => {
                 self.read_log(LogReadPurpose::Apply, applied.next(), last, max_bytes);
@@ -34,6 +34,7 @@ impl Raft {
     fn apply(&mut self, entries: LogSlice) {
         let Some(last) = entries.last() else { return };
         self.applying_up_to = last.index;
+        self.count_applied(entries.len(), entries.size());
         let proposals = self.settle_proposals(&entries);
         self.outputs
             .push_back(Output::Apply(Apply { entries, proposals }));
@@ -44,7 +45,8 @@ impl Raft {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
         };
-        let fits = first.index == self.log.last_applied().next()
+        let fits = !self.is_installing()
+            && first.index == self.log.last_applied().next()
             && last.index <= self.log.applicable_index();
         if fits && self.log.contains(first) && self.log.contains(last) {
             self.apply(entries);

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use crate::hard_state::HardState;
 use crate::message::Envelope;
 use crate::protocol::output::PersistToken;
+use crate::time::Timestamp;
 use crate::types::LogIndex;
 
 /// Most messages held back. A disk that hangs would else let them pile up for as
@@ -31,6 +32,8 @@ struct UnderWay {
     hard_state: Option<HardState>,
     /// The last index durable once this is, unless truncated meanwhile.
     last_index: LogIndex,
+    /// When it was asked for.
+    at: Timestamp,
 }
 
 /// What a completion made true.
@@ -52,15 +55,16 @@ impl Durability {
         }
     }
 
-    /// Notes a request; afterwards the log ends at `last_index`, of which
-    /// `truncated_from` and what follows is new.
+    /// Notes a request; afterwards the log ends at `last_index`. If the log was
+    /// cut or replaced, what lies above `kept_up_to` is new.
     pub(super) fn begin(
         &mut self,
+        at: Timestamp,
         hard_state: Option<HardState>,
-        truncated_from: Option<LogIndex>,
+        kept_up_to: Option<LogIndex>,
         last_index: LogIndex,
     ) -> PersistToken {
-        if let Some(cut) = truncated_from.and_then(LogIndex::previous) {
+        if let Some(cut) = kept_up_to {
             for earlier in &mut self.under_way {
                 earlier.last_index = earlier.last_index.min(cut);
             }
@@ -71,6 +75,7 @@ impl Durability {
             token,
             hard_state,
             last_index,
+            at,
         });
         token
     }
@@ -128,6 +133,11 @@ impl Durability {
         }
     }
 
+    /// Since when the oldest unfinished request waits.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.under_way.front().map(|request| request.at)
+    }
+
     /// Term and vote as a crash would leave them.
     pub(super) const fn durable_hard_state(&self) -> HardState {
         self.durable
@@ -147,8 +157,8 @@ mod tests {
     #[test]
     fn completion_of_a_write_that_was_truncated_meanwhile_does_not_cover_its_successor() {
         let mut durability = Durability::new(HardState::default());
-        let first = durability.begin(None, None, at(10));
-        let second = durability.begin(None, Some(at(10)), at(10));
+        let first = durability.begin(Timestamp::ZERO, None, None, at(10));
+        let second = durability.begin(Timestamp::ZERO, None, Some(at(9)), at(10));
 
         assert_eq!(durability.complete(first).unwrap().durable_index, at(9));
         assert_eq!(durability.complete(second).unwrap().durable_index, at(10));
@@ -157,8 +167,8 @@ mod tests {
     #[test]
     fn a_completion_covers_all_requests_before_it() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(None, None, at(3));
-        let last = durability.begin(None, None, at(5));
+        durability.begin(Timestamp::ZERO, None, None, at(3));
+        let last = durability.begin(Timestamp::ZERO, None, None, at(5));
 
         assert_eq!(durability.complete(last).unwrap().durable_index, at(5));
         assert!(durability.complete(last).is_none());
@@ -167,7 +177,7 @@ mod tests {
     #[test]
     fn a_token_never_given_out_completes_nothing() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(None, None, at(3));
+        durability.begin(Timestamp::ZERO, None, None, at(3));
 
         assert!(durability.complete(PersistToken(9)).is_none());
     }
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_does_not_let_messages_pile_up() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(Some(HardState::default()), None, at(0));
+        durability.begin(Timestamp::ZERO, Some(HardState::default()), None, at(0));
         let envelope = Envelope {
             group: GroupId::default(),
             from: ReplicaId::first(1),

@@ -11,8 +11,12 @@ use crate::types::{NodeId, ReplicaId, Term};
 impl Raft {
     /// No leader was heard for an election timeout.
     pub(super) fn on_election_timeout(&mut self) {
+        self.idle_elections = self.idle_elections.saturating_add(1);
         self.reset_election_timer();
-        if !self.log.membership().is_voter(self.config.replica.node) {
+        if !self.is_fit_to_lead() {
+            if !matches!(self.role, Role::Follower(_)) {
+                self.become_follower(self.hard_state.current_term, StepDownReason::Unfit);
+            }
             return;
         }
         self.become_pre_candidate();
@@ -24,12 +28,13 @@ impl Raft {
         self.count_vote(self.config.replica.node, true);
     }
 
-    fn campaign(&mut self) {
+    /// Campaigns; if the leader asked for it, voters need not wait (Thesis §3.10).
+    pub(super) fn campaign(&mut self, leadership_transfer: bool) {
         self.reset_election_timer();
         self.become_candidate();
         let body = RequestVote {
             last_log: self.log.last(),
-            leadership_transfer: false,
+            leadership_transfer,
         };
         self.send_to_voters(&Message::RequestVote(body));
         // Our own vote is counted once it is durable, like everybody else's.
@@ -65,7 +70,7 @@ impl Raft {
         });
         match (result, &self.role) {
             (VoteResult::Pending, _) => {}
-            (VoteResult::Won, Role::PreCandidate(_)) => self.campaign(),
+            (VoteResult::Won, Role::PreCandidate(_)) => self.campaign(false),
             (VoteResult::Won, _) => {
                 // A quorum of others may answer before our own disk does.
                 if self.durability.durable_hard_state() == self.hard_state {

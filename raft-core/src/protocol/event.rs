@@ -1,7 +1,9 @@
 //! What logs, metrics and golden tests see of a replica.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::membership::Membership;
 use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// Something that happened inside a replica. Changes nothing; drop it freely.
@@ -44,6 +46,60 @@ pub enum Event {
         /// The last entry cut.
         old_last: LogId,
     },
+    /// Another membership is in force: appended, or back because its successor was cut off.
+    MembershipInForce {
+        /// The entry that brought it.
+        index: LogIndex,
+        /// Who belongs to the group now.
+        membership: Arc<Membership>,
+    },
+    /// The leader begins to hand leadership over.
+    TransferStarted {
+        /// To whom.
+        to: NodeId,
+    },
+    /// The target did not take over in time; the leader goes on.
+    TransferAborted {
+        /// The target.
+        to: NodeId,
+    },
+    /// The leader streams a snapshot to a follower.
+    SnapshotSending {
+        /// The follower.
+        to: ReplicaId,
+    },
+    /// The replica takes a snapshot in.
+    SnapshotInstalling {
+        /// The leader that sends it.
+        from: ReplicaId,
+        /// The last entry it holds.
+        last_included: LogId,
+    },
+    /// The replica's state is that of a snapshot now.
+    SnapshotInstalled {
+        /// The last entry it holds.
+        snapshot: LogId,
+    },
+    /// The log was cut at its beginning.
+    Purged {
+        /// The last entry that is gone.
+        up_to: LogId,
+    },
+    /// A stored entry is damaged; peers are asked for it.
+    EntryDamaged {
+        /// The entry.
+        log_id: LogId,
+    },
+    /// A damaged entry was replaced by a peer's copy.
+    EntryMended {
+        /// The entry.
+        log_id: LogId,
+    },
+    /// The disk does not get its writes done, or does again.
+    DiskHealth {
+        /// Which of both.
+        is_ill: bool,
+    },
     /// A message made no sense, or came from nobody known, and was dropped.
     MessageDropped {
         /// Its sender.
@@ -65,6 +121,10 @@ pub enum StepDownReason {
     VoteLost,
     /// It did not hear from a quorum for the longest election timeout.
     QuorumLost,
+    /// A configuration in which it has no vote is committed.
+    Removed,
+    /// Its disk or its state machine does not keep up.
+    Unfit,
 }
 
 impl fmt::Display for Event {
@@ -80,6 +140,24 @@ impl fmt::Display for Event {
             Self::Truncated { from, old_last } => {
                 write!(f, "cuts its log from {from} to {old_last}")
             }
+            Self::MembershipInForce { index, membership } => {
+                write!(f, "membership of {index}: {membership}")
+            }
+            Self::TransferStarted { to } => write!(f, "hands leadership over to {to}"),
+            Self::TransferAborted { to } => write!(f, "leads on, {to} did not take over in time"),
+            Self::SnapshotSending { to } => write!(f, "sends a snapshot to {to}"),
+            Self::SnapshotInstalling {
+                from,
+                last_included,
+            } => write!(f, "takes in a snapshot of {from} at {last_included}"),
+            Self::SnapshotInstalled { snapshot } => {
+                write!(f, "installed the snapshot at {snapshot}")
+            }
+            Self::Purged { up_to } => write!(f, "forgets its log up to {up_to}"),
+            Self::EntryDamaged { log_id } => write!(f, "finds entry {log_id} damaged"),
+            Self::EntryMended { log_id } => write!(f, "mends entry {log_id} with a peer's copy"),
+            Self::DiskHealth { is_ill: true } => f.write_str("has a disk that does not keep up"),
+            Self::DiskHealth { is_ill: false } => f.write_str("has a disk that keeps up again"),
             Self::MessageDropped { from, reason } => {
                 write!(f, "drops a message from {from}: {reason}")
             }
@@ -94,6 +172,8 @@ impl fmt::Display for StepDownReason {
             Self::OtherLeader => "another leader",
             Self::VoteLost => "the vote is lost",
             Self::QuorumLost => "no contact with a quorum",
+            Self::Removed => "no vote in the group any more",
+            Self::Unfit => "its disk or state machine does not keep up",
         })
     }
 }

@@ -1,11 +1,16 @@
 //! All that can happen to a replica.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::entry::LogSlice;
+use crate::log_store::StorageHealth;
+use crate::membership::Membership;
+use crate::membership_change::MembershipChange;
 use crate::message::Envelope;
-use crate::protocol::output::{PersistToken, ReadToken};
-use crate::types::LogIndex;
+use crate::protocol::output::{PersistToken, ReadToken, SnapshotToken};
+use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// Numbers a request of this node's own clients; rises with each request of a kind.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -20,6 +25,37 @@ pub struct Proposal {
     pub command: Bytes,
 }
 
+/// What a read may rely on, from the safest to the cheapest.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Consistency {
+    /// Linearizable; costs a round of heartbeats, shared by all reads that wait
+    /// for it (ReadIndex, Thesis §6.4).
+    #[default]
+    Linearizable,
+    /// Linearizable as long as no clock drifts beyond
+    /// [`Config::max_clock_drift_ppm`](crate::Config::max_clock_drift_ppm); no
+    /// round while the leader's lease holds (Thesis §6.4.1). Not for machines
+    /// that are suspended: their monotonic clocks stand still meanwhile.
+    Lease,
+    /// Whatever this node has applied; may be arbitrarily old. Never waits.
+    Stale,
+}
+
+/// A snapshot that a leader streams to this replica.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SnapshotOffer {
+    /// Names the offer in the answers. Must rise from offer to offer.
+    pub token: SnapshotToken,
+    /// The leader that sends it.
+    pub from: ReplicaId,
+    /// The leader's term.
+    pub term: Term,
+    /// The last entry whose effect it holds.
+    pub last_included: LogId,
+    /// The membership in force at that entry.
+    pub membership: Arc<Membership>,
+}
+
 /// Something that happened to a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -31,8 +67,28 @@ pub enum Input {
     Message(Envelope),
     /// Clients of this node want commands committed, on whichever node leads.
     Propose(Vec<Proposal>),
-    /// Clients of this node want to read linearizably. Tickets are apart from proposals'.
-    Read(Vec<Ticket>),
+    /// Clients of this node want to read. Tickets are apart from proposals'.
+    Read {
+        /// What the reads may rely on.
+        consistency: Consistency,
+        /// Names them in the outputs.
+        tickets: Vec<Ticket>,
+    },
+    /// A client of this node wants the membership changed, by whichever node
+    /// leads. Tickets are apart from the others'.
+    ChangeMembership {
+        /// Names it in the outputs. Must rise from change to change.
+        ticket: Ticket,
+        /// What is wanted.
+        change: MembershipChange,
+    },
+    /// A client of this node wants it to hand its leadership over.
+    TransferLeadership {
+        /// Names it in the outputs.
+        ticket: Ticket,
+        /// To whom; the most advanced voter if nobody is named.
+        to: Option<NodeId>,
+    },
     /// What [`Output::Persist`](super::Output::Persist) asked with this token, and
     /// everything asked before it, is durable.
     Persisted(PersistToken),
@@ -43,7 +99,37 @@ pub enum Input {
         token: ReadToken,
         /// The entries.
         entries: LogSlice,
+        /// The entry right after `entries` is there and damaged.
+        corrupt: Option<LogIndex>,
     },
     /// The state machine has applied the log up to here.
     Applied(LogIndex),
+    /// A crash would leave the state machine at this position at least.
+    StateDurable(LogIndex),
+    /// Take a checkpoint now, whatever the policy says.
+    Checkpoint,
+    /// The checkpoint that [`Output::Checkpoint`](super::Output::Checkpoint) asked
+    /// for is over, well or not; how far it got came as [`Input::StateDurable`].
+    CheckpointEnded,
+    /// A leader streams a snapshot to us. Answered by
+    /// [`Output::InstallSnapshot`](super::Output::InstallSnapshot) or
+    /// [`Output::RefuseSnapshot`](super::Output::RefuseSnapshot).
+    SnapshotOffered(SnapshotOffer),
+    /// The state machine was restored from the snapshot, durably; or it could
+    /// not be, and is as it was.
+    SnapshotRestored {
+        /// Which.
+        token: SnapshotToken,
+        /// Whether it worked.
+        ok: bool,
+    },
+    /// Sending a snapshot ended: installed up to this entry, or not.
+    SnapshotSent {
+        /// Which.
+        token: SnapshotToken,
+        /// The last entry that the receiver says it holds by now.
+        installed: Option<LogId>,
+    },
+    /// How the stores are.
+    StorageHealth(StorageHealth),
 }

@@ -43,7 +43,10 @@ impl Raft {
                     .expect("just listed")
                     .allow_probe();
             }
+            let gone = leader.followers.drop_departed(self.now);
+            self.stop_snapshots(gone);
             self.begin_round();
+            self.purge_log();
         }
     }
 
@@ -55,6 +58,16 @@ impl Raft {
         };
         leader.round += 1;
         let round = leader.round;
+        leader.rounds.push_back((round, self.now));
+        // No lease outlives an election timeout, so older rounds say nothing.
+        let patience = self.config.election_timeout_max;
+        while leader
+            .rounds
+            .front()
+            .is_some_and(|&(_, at)| self.now.since(at) > patience)
+        {
+            leader.rounds.pop_front();
+        }
         let targets: Vec<_> = leader
             .followers
             .iter()
@@ -92,7 +105,7 @@ impl Raft {
         let Some(progress) = leader.followers.in_session(envelope.from, body.session) else {
             return;
         };
-        progress.last_contact = now;
+        progress.heard(now);
         match body.result {
             AppendResult::Accepted { received, durable } => {
                 if !self.log.contains(received) || !self.log.contains(durable) || durable > received
@@ -101,6 +114,7 @@ impl Raft {
                 }
                 let rises = progress.accepted(received.index, durable.index);
                 progress.begin_replicating();
+                self.reconnects(envelope.from.node, received);
                 if rises {
                     self.advance_commit();
                 }
@@ -129,8 +143,12 @@ impl Raft {
         let Some(progress) = leader.followers.in_session(envelope.from, body.session) else {
             return;
         };
-        progress.last_contact = now;
-        progress.acked_round = progress.acked_round.max(body.round);
+        progress.heard(now);
+        if body.round > progress.acked_round {
+            progress.acked_round = body.round;
+            let begun = leader.rounds.iter().find(|(round, _)| *round == body.round);
+            progress.answered_round_of = begun.map_or(progress.answered_round_of, |(_, at)| *at);
+        }
         let (received, durable) = (body.received, body.durable);
         if !self.log.contains(received) || !self.log.contains(durable) || durable > received {
             return self.drop_message(envelope.from, "acknowledges entries we do not have");
@@ -141,6 +159,7 @@ impl Raft {
         if forgot_agreement || progress.lost_append(received.index, now, patience) {
             progress.begin_probing(received.index.next());
         }
+        self.reconnects(envelope.from.node, received);
         if rises {
             self.advance_commit();
         }
@@ -153,7 +172,7 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             return;
         };
-        let (own, durable) = (self.config.replica.node, self.log.durable_index());
+        let (own, durable) = (self.config.replica.node, self.sound_index());
         let held = reached_by_quorum(self.log.membership(), |node| match node == own {
             true => durable,
             false => leader
@@ -189,6 +208,7 @@ impl Raft {
             leader.uncommitted_bytes -= size;
         }
         self.confirm_reads();
+        self.on_membership_committed();
     }
 
     /// Tells followers whose clients wait that what they forwarded is committed.

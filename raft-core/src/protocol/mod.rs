@@ -18,50 +18,67 @@
 
 mod append;
 mod apply;
+mod changes;
+mod compaction;
 mod durability;
 mod election;
 pub mod event;
+mod health;
+mod held;
 pub mod input;
 mod invariants;
 mod leadership;
+mod lease;
 mod log;
 pub mod output;
 mod proposals;
 mod quorum;
 pub(crate) mod random;
 mod reads;
+mod reconfigure;
+mod repair;
 mod replication;
 pub mod restore;
 mod role;
 mod send;
+mod snapshot;
 pub mod status;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
 
 pub use event::{Event, StepDownReason};
-pub use input::{Input, Proposal, Ticket};
-pub use output::{Apply, Output, Persist, PersistToken, ReadLog, ReadToken};
+pub use input::{Consistency, Input, Proposal, SnapshotOffer, Ticket};
+pub use output::{
+    Apply, Output, Persist, PersistToken, ReadLog, ReadToken, SendSnapshot, SnapshotToken,
+};
 pub use restore::Restored;
-pub use status::{FollowerStatus, RoleKind, Status};
+pub use status::{FollowerState, FollowerStatus, RoleKind, Status};
 
+use self::changes::PendingChanges;
+use self::compaction::Compaction;
 use self::durability::Durability;
+use self::held::HeldProposals;
 use self::invariants::Before;
 use self::log::RaftLog;
 use self::proposals::PendingProposals;
 use self::random::Random;
 use self::reads::ReadyReads;
+use self::repair::Repairs;
 use self::role::{Follower, Role};
 use self::timer::Timers;
+use self::transfer::AwaitedLeader;
 use crate::config::Config;
 use crate::entry::{Entry, LogSlice};
 use crate::error::RestoreError;
 use crate::hard_state::HardState;
+use crate::log_store::StorageHealth;
 use crate::message::{Envelope, Message};
 use crate::time::Timestamp;
-use crate::types::{LogIndex, NodeId, Term};
+use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// Terms above this are nonsense: they leave no room for the next one.
 const MAX_TERM: Term = Term::new(u64::MAX / 2);
@@ -81,15 +98,30 @@ pub struct Raft {
     timers: Timers,
     /// When a leader was last heard; a start counts as hearing one.
     leader_contact: Option<Timestamp>,
+    /// Election timeouts since then.
+    idle_elections: u32,
     durability: Durability,
     staged: Staged,
     proposals: PendingProposals,
+    /// Wait for a transfer to end.
+    held: HeldProposals,
+    changes: PendingChanges,
+    awaited_leader: Option<AwaitedLeader>,
+    /// The entry whose membership was last reported and acted upon.
+    noted_membership: LogIndex,
     last_ticket: Option<Ticket>,
     ready_reads: ReadyReads,
     /// Read requests made of leaders so far.
     read_requests: u64,
     /// Handed to the state machine up to here.
     applying_up_to: LogIndex,
+    /// The snapshot that is being installed.
+    install: Option<SnapshotOffer>,
+    last_snapshot_token: SnapshotToken,
+    compaction: Compaction,
+    repairs: Repairs,
+    reported_health: StorageHealth,
+    was_ill: bool,
     log_reads: BTreeMap<ReadToken, LogReadPurpose>,
     last_read_token: ReadToken,
     outputs: VecDeque<Output>,
@@ -99,6 +131,7 @@ pub struct Raft {
 #[derive(Debug, Default)]
 struct Staged {
     hard_state: bool,
+    reset: Option<LogId>,
     truncate_from: Option<LogIndex>,
     entries: Vec<Entry>,
 }
@@ -108,6 +141,7 @@ struct Staged {
 enum LogReadPurpose {
     Apply,
     Append { node: NodeId, session: u64 },
+    Fetch { to: ReplicaId },
 }
 
 impl LogReadPurpose {
@@ -147,16 +181,27 @@ impl Raft {
             now,
             hard_state: restored.hard_state,
             applying_up_to: log.last_applied(),
+            noted_membership: log.membership_index(),
             log,
             role: Role::Follower(Follower::default()),
             timers: Timers::default(),
             leader_contact: Some(now),
+            idle_elections: 0,
             durability: Durability::new(restored.hard_state),
             staged: Staged::default(),
             proposals: PendingProposals::new(),
+            held: HeldProposals::default(),
+            changes: PendingChanges::new(),
+            awaited_leader: None,
             last_ticket: None,
             ready_reads: ReadyReads::new(),
             read_requests: 0,
+            install: None,
+            last_snapshot_token: SnapshotToken(0),
+            compaction: Compaction::default(),
+            repairs: Repairs::default(),
+            reported_health: StorageHealth::Healthy,
+            was_ill: false,
             log_reads: BTreeMap::new(),
             last_read_token: ReadToken(0),
             outputs: VecDeque::new(),
@@ -171,8 +216,7 @@ impl Raft {
 
     fn is_only_voter(&self) -> bool {
         let membership = self.log.membership();
-        let own = self.config.replica.node;
-        membership.is_voter(own) && membership.voters().len() == 1 && !membership.is_joint()
+        self.is_voter() && membership.voters().len() == 1 && !membership.is_joint()
     }
 
     /// Takes in what happened, at time `now`. Time never runs backwards; an
@@ -191,18 +235,57 @@ impl Raft {
             Input::Tick => self.on_time(),
             Input::Message(envelope) => self.on_message(envelope),
             Input::Propose(proposals) => self.on_propose(proposals),
-            Input::Read(tickets) => self.on_read(tickets),
+            Input::Read {
+                consistency,
+                tickets,
+            } => self.on_read(consistency, tickets),
+            Input::ChangeMembership { ticket, change } => {
+                self.on_change_membership(ticket, change);
+            }
+            Input::TransferLeadership { ticket, to } => self.on_transfer_leadership(ticket, to),
             Input::Persisted(token) => self.on_persisted(token),
-            Input::LogRead { token, entries } => self.on_log_read(token, entries),
+            Input::LogRead {
+                token,
+                entries,
+                corrupt,
+            } => self.on_log_read(token, entries, corrupt),
             Input::Applied(index) => self.on_applied(index),
+            Input::StateDurable(index) => self.note_state_durable(index),
+            Input::Checkpoint => self.on_checkpoint_wanted(),
+            Input::CheckpointEnded => self.on_checkpoint_ended(),
+            Input::SnapshotOffered(offer) => self.on_snapshot_offered(offer),
+            Input::SnapshotRestored { token, ok } => self.on_snapshot_restored(token, ok),
+            Input::SnapshotSent { token, installed } => self.on_snapshot_sent(token, installed),
+            Input::StorageHealth(health) => self.on_storage_health(health),
         }
-        self.pump_appends();
-        self.tell_commit_to_forwarders();
-        self.pump_apply();
-        self.serve_reads();
-        self.begin_persist();
+        self.pump();
         invariants::check(self);
         invariants::check_step(&before, self);
+    }
+
+    /// What follows from whatever happened.
+    fn pump(&mut self) {
+        self.pump_membership();
+        self.release_held();
+        self.pump_appends();
+        self.tell_commit_to_forwarders();
+        self.pump_snapshots();
+        self.pump_transfer();
+        self.pump_apply();
+        self.pump_checkpoint();
+        self.serve_reads();
+        self.settle_changes();
+        self.begin_persist();
+    }
+
+    /// A membership came into force, or went: acts upon it.
+    fn pump_membership(&mut self) {
+        while self.noted_membership != self.log.membership_index() {
+            self.note_membership();
+            self.sync_followers();
+            // The quorum may be a smaller one now.
+            self.advance_commit();
+        }
     }
 
     fn on_message(&mut self, envelope: Envelope) {
@@ -230,7 +313,13 @@ impl Raft {
             Message::ReadIndex(body) => self.on_read_index(&envelope, body),
             Message::ReadIndexReply(body) => self.on_read_index_reply(&envelope, body),
             Message::ProposeRefused(ref body) => self.on_propose_refused(body),
-            Message::AppendEntries(_) | Message::Propose(_) => self.on_bulk(envelope),
+            Message::TimeoutNow(body) => self.on_timeout_now(&envelope, body),
+            Message::FetchEntry(body) => self.on_fetch_entry(from, body),
+            Message::ChangeMembership(ref body) => self.on_forwarded_change(&envelope, body),
+            Message::AppendEntries(_)
+            | Message::Propose(_)
+            | Message::FetchedEntry(_)
+            | Message::ChangeMembershipReply(_) => self.on_bulk(envelope),
         }
     }
 
@@ -242,6 +331,8 @@ impl Raft {
         match std::mem::replace(&mut envelope.message, empty) {
             Message::AppendEntries(body) => self.on_append_entries(&envelope, body),
             Message::Propose(body) => self.on_forwarded(&envelope, body),
+            Message::FetchedEntry(body) => self.on_fetched_entry(&envelope, body),
+            Message::ChangeMembershipReply(body) => self.on_change_reply(body),
             _ => {}
         }
     }
@@ -261,8 +352,13 @@ impl Raft {
         self.on_hard_state_durable();
     }
 
-    fn on_log_read(&mut self, token: ReadToken, entries: LogSlice) {
-        match self.log_reads.remove(&token) {
+    fn on_log_read(&mut self, token: ReadToken, entries: LogSlice, corrupt: Option<LogIndex>) {
+        let purpose = self.log_reads.remove(&token);
+        if let Some(index) = corrupt.filter(|_| purpose.is_some()) {
+            self.note_damage(index);
+        }
+        match purpose {
+            Some(LogReadPurpose::Fetch { to }) => self.send_fetched(to, entries),
             Some(LogReadPurpose::Apply) => self.on_read_for_apply(entries),
             Some(LogReadPurpose::Append { node, session }) => {
                 self.on_read_for_append(node, session, entries);
@@ -271,7 +367,16 @@ impl Raft {
         }
     }
 
+    /// The log starts anew after `snapshot`.
+    fn stage_reset(&mut self, snapshot: LogId) {
+        self.staged.reset = Some(snapshot);
+        self.staged.truncate_from = None;
+        self.staged.entries.clear();
+        self.repairs_truncated(LogIndex::ZERO);
+    }
+
     fn stage_truncation(&mut self, from: LogIndex) {
+        self.repairs_truncated(from);
         self.staged.entries.retain(|entry| entry.index() < from);
         self.staged.truncate_from = Some(
             self.staged
@@ -283,20 +388,27 @@ impl Raft {
     /// Asks for everything this step changed to be made durable, as one request.
     fn begin_persist(&mut self) {
         let staged = std::mem::take(&mut self.staged);
-        if !staged.hard_state && staged.truncate_from.is_none() && staged.entries.is_empty() {
+        let log_is_same =
+            staged.reset.is_none() && staged.truncate_from.is_none() && staged.entries.is_empty();
+        if !staged.hard_state && log_is_same {
             return;
         }
         let hard_state = staged.hard_state.then_some(self.hard_state);
         let last = self.log.last().index;
+        let kept_up_to = match staged.reset {
+            Some(snapshot) => Some(snapshot.index),
+            None => staged.truncate_from.and_then(LogIndex::previous),
+        };
         let token = self
             .durability
-            .begin(hard_state, staged.truncate_from, last);
+            .begin(self.now, hard_state, kept_up_to, last);
         let entries =
             LogSlice::new(staged.entries).expect("entries are staged as they are appended");
         let truncate_from = staged.truncate_from;
         self.outputs.push_back(Output::Persist(Persist {
             token,
             hard_state,
+            reset: staged.reset,
             truncate_from,
             entries,
         }));

@@ -31,7 +31,7 @@ pub(super) type PendingProposals = BTreeMap<u64, PendingProposal>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingProposal {
     /// The term it is bound to.
-    term: Term,
+    pub(super) term: Term,
     /// When its outcome is given up.
     pub(super) deadline: Timestamp,
 }
@@ -43,31 +43,33 @@ impl Raft {
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
-                Ok(()) if matches!(self.role, Role::Leader(_)) => {
-                    self.append_command(
-                        RequestId {
-                            boot: self.boot,
-                            sequence: ticket.0,
-                        },
-                        command,
-                    );
-                    Ok(())
-                }
+                Ok(()) if self.hands_over() => self.hold(self.own_request(ticket), command),
                 Ok(()) => {
-                    commands.push((ticket.0, command));
+                    self.remember_proposal(ticket);
+                    if matches!(self.role, Role::Leader(_)) {
+                        self.append_command(self.own_request(ticket), command);
+                    } else {
+                        commands.push((ticket.0, command));
+                    }
                     Ok(())
                 }
             };
-            match outcome {
-                Ok(()) => self.remember_proposal(ticket),
-                Err(error) => self.fail_proposal(ticket, error),
+            if let Err(error) = outcome {
+                self.fail_proposal(ticket, error);
             }
         }
         self.forward(commands);
     }
 
+    const fn own_request(&self, ticket: Ticket) -> RequestId {
+        RequestId {
+            boot: self.boot,
+            sequence: ticket.0,
+        }
+    }
+
     /// Forwards commands to the leader, in messages no larger than an append may be.
-    fn forward(&mut self, commands: Vec<(u64, Bytes)>) {
+    pub(super) fn forward(&mut self, commands: Vec<(u64, Bytes)>) {
         let Some(leader) = self.leader() else { return };
         let boot = self.boot;
         let (mut part, mut bytes) = (Vec::new(), 0);
@@ -92,7 +94,7 @@ impl Raft {
     }
 
     fn admit(&mut self, ticket: Ticket, size: usize) -> Result<(), ProposeError> {
-        let pending = self.proposals.len();
+        let pending = self.proposals.len() + self.held.len();
         assert!(
             self.last_ticket < Some(ticket),
             "proposal tickets must rise: {ticket:?} after {:?}",
@@ -113,14 +115,14 @@ impl Raft {
     fn has_room_for(&self, size: usize) -> bool {
         match &self.role {
             Role::Leader(leader) => {
-                leader.uncommitted_bytes == 0
-                    || leader.uncommitted_bytes + size <= self.config.max_uncommitted_bytes
+                let waiting = leader.uncommitted_bytes + self.held.bytes();
+                waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
             }
             _ => true,
         }
     }
 
-    fn append_command(&mut self, request: RequestId, data: Bytes) {
+    pub(super) fn append_command(&mut self, request: RequestId, data: Bytes) {
         let index = self.log.last().index.next();
         let log_id = LogId {
             term: self.hard_state.current_term,
@@ -129,14 +131,14 @@ impl Raft {
         self.append_as_leader(Entry::command(log_id, request, data));
     }
 
-    fn remember_proposal(&mut self, ticket: Ticket) {
+    pub(super) fn remember_proposal(&mut self, ticket: Ticket) {
         let term = self.hard_state.current_term;
         let deadline = self.now + self.config.request_timeout;
         self.proposals
             .insert(ticket.0, PendingProposal { term, deadline });
     }
 
-    fn fail_proposal(&mut self, ticket: Ticket, error: ProposeError) {
+    pub(super) fn fail_proposal(&mut self, ticket: Ticket, error: ProposeError) {
         self.outputs
             .push_back(Output::ProposalFailed { ticket, error });
     }
@@ -149,7 +151,7 @@ impl Raft {
         if envelope.term != self.hard_state.current_term {
             return;
         }
-        let mut refused = Vec::new();
+        let (mut refused, hands_over) = (Vec::new(), self.hands_over());
         for (sequence, command) in body.commands {
             let has_room = self.has_room_for(command.len());
             let Role::Leader(leader) = &mut self.role else {
@@ -168,15 +170,15 @@ impl Raft {
                 continue;
             }
             *seen = sequence;
-            if has_room {
-                self.append_command(
-                    RequestId {
-                        boot: body.boot,
-                        sequence,
-                    },
-                    command,
-                );
-            } else {
+            let request = RequestId {
+                boot: body.boot,
+                sequence,
+            };
+            if !has_room {
+                refused.push(sequence);
+            } else if !hands_over {
+                self.append_command(request, command);
+            } else if self.hold(request, command).is_err() {
                 refused.push(sequence);
             }
         }

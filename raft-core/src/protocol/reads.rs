@@ -1,4 +1,5 @@
-//! Linearizable reads by ReadIndex, on the leader and on followers (Thesis §6.4).
+//! Linearizable reads by ReadIndex, on the leader and on followers (Thesis §6.4),
+//! and local reads. What the lease spares is in `lease`.
 //!
 //! A read gets the leader's commit index and may be served once a round that
 //! began after its arrival is answered by a quorum, and the index is applied.
@@ -9,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Raft;
-use super::input::Ticket;
+use super::input::{Consistency, Ticket};
 use super::output::Output;
 use super::quorum::reached_by_quorum;
 use super::role::{Leader, Role};
@@ -46,12 +47,15 @@ enum Origin {
 pub(super) struct FollowerReads {
     /// Arrived while a request was under way; they share the next one.
     queued: Vec<Ticket>,
+    /// One of the queued ones does not trust the lease.
+    queued_need_round: bool,
     under_way: Option<ReadRequest>,
 }
 
 #[derive(Debug)]
 struct ReadRequest {
     request: RequestId,
+    lease: bool,
     tickets: Vec<Ticket>,
     retry_at: Timestamp,
     deadline: Timestamp,
@@ -67,7 +71,12 @@ impl Leader {
 }
 
 impl Raft {
-    pub(super) fn on_read(&mut self, tickets: Vec<Ticket>) {
+    pub(super) fn on_read(&mut self, consistency: Consistency, tickets: Vec<Ticket>) {
+        if consistency == Consistency::Stale {
+            let applied = self.log.last_applied();
+            return self.ready_reads.entry(applied).or_default().extend(tickets);
+        }
+        let lease = consistency == Consistency::Lease;
         let pending = self.pending_reads();
         let room = self.config.max_pending_reads.saturating_sub(pending);
         let (accepted, refused) = tickets.split_at(room.min(tickets.len()));
@@ -75,10 +84,16 @@ impl Raft {
         if accepted.is_empty() {
             return;
         }
+        let by_lease = lease && self.lease_holds();
         match &mut self.role {
+            Role::Leader(_) if by_lease => {
+                let index = self.log.commit_index();
+                self.answer_read(Origin::Own(accepted.to_vec()), index);
+            }
             Role::Leader(_) => self.queue_read(Origin::Own(accepted.to_vec())),
             Role::Follower(follower) if follower.leader.is_some() => {
                 follower.reads.queued.extend_from_slice(accepted);
+                follower.reads.queued_need_round |= !lease;
                 self.ask_for_read_index();
             }
             _ => self.fail_reads(accepted.to_vec(), &ReadError::NoLeader),
@@ -168,7 +183,10 @@ impl Raft {
             Role::Leader(leader) => leader.reads.len() < MAX_FORWARDED_READS,
             _ => false,
         };
-        if has_room {
+        if body.lease && self.lease_holds() {
+            let index = self.log.commit_index();
+            self.answer_read(Origin::Follower(envelope.from, body.request), index);
+        } else if has_room {
             self.queue_read(Origin::Follower(envelope.from, body.request));
         } else {
             let commit = self.log.commit_index();
@@ -220,14 +238,16 @@ impl Raft {
             return;
         }
         let request = RequestId { boot, sequence };
+        let lease = !std::mem::take(&mut follower.reads.queued_need_round);
         follower.reads.under_way = Some(ReadRequest {
             request,
+            lease,
             tickets: std::mem::take(&mut follower.reads.queued),
             retry_at: now + self.config.heartbeat_interval,
             deadline: now + self.config.request_timeout,
         });
         self.read_requests = sequence;
-        self.send(leader, Message::ReadIndex(ReadIndex { request }));
+        self.send(leader, Message::ReadIndex(ReadIndex { request, lease }));
     }
 
     /// Asks again for what got no answer, and gives up on what waited too long.
@@ -255,14 +275,18 @@ impl Raft {
                 }
                 if let Some(asked) = reads.under_way.as_mut().filter(|a| a.retry_at <= now) {
                     asked.retry_at = now + interval;
-                    again = follower.leader.map(|leader| (leader, asked.request));
+                    let body = ReadIndex {
+                        request: asked.request,
+                        lease: asked.lease,
+                    };
+                    again = follower.leader.map(|leader| (leader, body));
                 }
             }
             Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
         self.fail_reads(expired, &ReadError::Unconfirmed);
-        if let Some((leader, request)) = again {
-            self.send(leader, Message::ReadIndex(ReadIndex { request }));
+        if let Some((leader, body)) = again {
+            self.send(leader, Message::ReadIndex(body));
         }
         self.ask_for_read_index();
     }

@@ -11,6 +11,7 @@ use super::log::RaftLog;
 use super::reads::{FollowerReads, LeaderRead};
 use super::replication::ProgressMap;
 use super::status::RoleKind;
+use super::transfer::Transfer;
 use crate::hard_state::HardState;
 use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, ReplicaId, Term};
@@ -32,6 +33,8 @@ pub(super) struct Follower {
     pub(super) session: u64,
     /// Last entry known to agree with the leader's log; zero if none.
     pub(super) verified: LogIndex,
+    /// The latest heartbeat round seen of this leader.
+    pub(super) latest_round: Option<u64>,
     /// An append waits for its entries to be durable before it is acknowledged.
     pub(super) owes_ack: bool,
     pub(super) reads: FollowerReads,
@@ -51,6 +54,13 @@ pub(super) struct Leader {
     pub(super) first_index: LogIndex,
     /// Heartbeat rounds begun.
     pub(super) round: u64,
+    /// When the latest rounds were begun, oldest first.
+    pub(super) rounds: VecDeque<(u64, Timestamp)>,
+    /// A successor was asked to campaign: the lease is no use in this term any more.
+    pub(super) lease_is_barred: bool,
+    pub(super) transfer: Option<Transfer>,
+    /// The latest membership change of each start that forwards to us.
+    pub(super) changes_seen: BTreeMap<u64, u64>,
     /// Reads that wait for a round, or for the first commit.
     pub(super) reads: VecDeque<LeaderRead>,
     /// The highest command appended of each start that forwards to us.
@@ -78,6 +88,10 @@ impl Leader {
             followers: ProgressMap::start(log.membership(), own, first_index, now),
             first_index,
             round: 0,
+            rounds: VecDeque::new(),
+            lease_is_barred: false,
+            transfer: None,
+            changes_seen: BTreeMap::new(),
             reads: VecDeque::new(),
             forwarded: BTreeMap::new(),
             uncommitted: VecDeque::new(),
@@ -125,6 +139,7 @@ impl Raft {
             term: self.hard_state.current_term,
             leader: leader.node,
         });
+        self.note_next_leader(leader.node);
         true
     }
 
@@ -163,6 +178,8 @@ impl Raft {
         self.emit(Event::BecameLeader {
             term: self.hard_state.current_term,
         });
+        self.note_next_leader(self.config.replica.node);
+        self.idle_elections = 0;
         self.append_blank();
         self.timers.heartbeat = self.now + self.config.heartbeat_interval;
         self.begin_round();
@@ -170,6 +187,13 @@ impl Raft {
 
     fn replace_role(&mut self, role: Role) {
         let old = std::mem::replace(&mut self.role, role);
+        if let Role::Leader(leader) = &old {
+            self.stop_snapshots(leader.followers.snapshot_tokens());
+            self.drop_held_of_others();
+            if let Some(transfer) = &leader.transfer {
+                self.await_next_leader(transfer);
+            }
+        }
         self.fail_reads_of(old);
         self.log_reads
             .retain(|_, purpose| !purpose.is_for_a_follower());

@@ -41,7 +41,11 @@ impl Raft {
             return probing && self.send_append(node, LogSlice::empty());
         }
         let (entries, bytes) = (self.config.max_append_entries, self.config.max_append_bytes);
-        match self.log.fetch(next, last, entries, bytes) {
+        if self.is_damaged(next) {
+            // Until it is mended, only who has it already gets further.
+            return probing && self.send_append(node, LogSlice::empty());
+        }
+        match self.fetch_log(next, last, entries, bytes) {
             Fetched::Entries(entries) => self.send_append(node, entries),
             // Where the logs part is found without reading anything.
             Fetched::OnDisk(_) if probing => self.send_append(node, LogSlice::empty()),
@@ -68,6 +72,7 @@ impl Raft {
             .previous()
             .and_then(|index| self.log.id_at(index));
         let Some(previous) = previous else {
+            progress.begin_snapshot();
             return false;
         };
         let last_index = entries.last().unwrap_or(previous).index;
@@ -84,15 +89,16 @@ impl Raft {
     }
 
     fn read_for_append(&mut self, node: NodeId, first: LogIndex, last: LogIndex) {
-        if first <= self.log.purged().index {
-            return;
-        }
+        let purged = self.log.purged().index;
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
         let Some(progress) = leader.followers.get_mut(node) else {
             return;
         };
+        if first <= purged {
+            return progress.begin_snapshot();
+        }
         progress.reads_log = true;
         let purpose = LogReadPurpose::Append {
             node,

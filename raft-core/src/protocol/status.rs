@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Raft;
+use super::replication::ProgressState;
 use super::role::Role;
 use crate::hard_state::HardState;
 use crate::membership::Membership;
@@ -59,6 +60,14 @@ pub struct Status {
     pub membership: Arc<Membership>,
     /// The entry that brought it; zero for the one the replica started from.
     pub membership_index: LogIndex,
+    /// Whether the disk gets its writes done.
+    pub disk_is_ill: bool,
+    /// Whether leadership is being handed over, and to whom.
+    pub transfer_to: Option<NodeId>,
+    /// Whether the state machine is being replaced by a snapshot.
+    pub is_installing: bool,
+    /// Entries known to be damaged and not mended yet.
+    pub damaged_entries: usize,
     /// The followers' progress, while leading.
     pub followers: Vec<FollowerStatus>,
     /// Proposals of this node that wait for their outcome.
@@ -85,6 +94,30 @@ pub struct FollowerStatus {
     pub next_index: LogIndex,
     /// Whether it answered within the election timeout.
     pub is_active: bool,
+    /// How it is brought up to date.
+    pub state: FollowerState,
+}
+
+/// How a leader brings a follower up to date.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum FollowerState {
+    /// Looks for the place where the logs part.
+    Probe,
+    /// Appends are pipelined.
+    Replicate,
+    /// Waits for a snapshot, or gets one.
+    Snapshot,
+}
+
+impl FollowerState {
+    /// The state's name, for display and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Replicate => "replicate",
+            Self::Snapshot => "snapshot",
+        }
+    }
 }
 
 impl Raft {
@@ -102,8 +135,12 @@ impl Raft {
             purged: self.log.purged(),
             membership: Arc::clone(self.log.membership()),
             membership_index: self.log.membership_index(),
+            disk_is_ill: self.was_ill,
+            transfer_to: self.transfer_target(),
+            is_installing: self.is_installing(),
+            damaged_entries: self.repairs.damaged_count(),
             followers: self.follower_statuses(),
-            pending_proposals: self.proposals.len(),
+            pending_proposals: self.proposals.len() + self.held.len(),
             pending_reads: self.pending_reads(),
         }
     }
@@ -120,6 +157,11 @@ impl Raft {
                 match_index: progress.match_index,
                 next_index: progress.next_index,
                 is_active: self.now.since(progress.last_contact) < self.config.election_timeout_min,
+                state: match progress.state {
+                    ProgressState::Probe { .. } => FollowerState::Probe,
+                    ProgressState::Replicate => FollowerState::Replicate,
+                    ProgressState::Snapshot { .. } => FollowerState::Snapshot,
+                },
             })
             .collect()
     }

@@ -23,12 +23,23 @@ impl Raft {
             self.config.election_timeout_min,
             self.config.election_timeout_max,
         );
-        self.timers.election = self.now + self.random.duration_between(min, max);
+        let drawn = self.random.duration_between(min, max);
+        self.timers.election = self.now + drawn + self.courtesy();
+    }
+
+    /// How long a node of low priority lets others go first: up to four election
+    /// timeouts, halved with each that passed without a leader.
+    fn courtesy(&self) -> Duration {
+        let rank = u32::from(u8::MAX - self.config.election_priority);
+        let longest = self.config.election_timeout_max * 4;
+        longest * rank / u32::from(u8::MAX) / 2_u32.saturating_pow(self.idle_elections.min(16))
     }
 
     /// Does what time alone demands.
     pub(super) fn on_time(&mut self) {
         self.check_quorum();
+        self.check_health();
+        self.check_transfer();
         if matches!(self.role, Role::Leader(_)) {
             if self.now >= self.timers.heartbeat {
                 self.on_heartbeat_timer();
@@ -37,7 +48,10 @@ impl Raft {
             self.on_election_timeout();
         }
         self.check_reads();
+        self.check_repairs();
         self.expire_proposals();
+        self.expire_held();
+        self.expire_changes();
     }
 
     /// When `handle` is to be called with `Input::Tick` at the latest.
@@ -55,6 +69,10 @@ impl Raft {
             of_proposals,
             self.read_deadline(),
             self.quorum_deadline(),
+            self.transfer_deadline(),
+            self.change_deadline(),
+            self.repair_deadline(),
+            self.held_deadline(),
         ]
         .into_iter()
         .flatten()

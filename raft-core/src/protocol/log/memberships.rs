@@ -43,6 +43,23 @@ impl Memberships {
         }
     }
 
+    /// Forgets those that a later one replaced at or below `index`.
+    pub(crate) fn purge_to(&mut self, index: LogIndex) {
+        let in_force = self.history.partition_point(|(i, _)| *i <= index);
+        self.history.drain(..in_force.saturating_sub(1));
+    }
+
+    /// Starts anew at a snapshot.
+    pub(crate) fn reset(&mut self, index: LogIndex, membership: Arc<Membership>) {
+        self.history = vec![(index, membership)];
+    }
+
+    /// The membership in force at `index`; below the log's start, the one there.
+    pub(crate) fn at(&self, index: LogIndex) -> &Arc<Membership> {
+        let in_force = self.history.partition_point(|(i, _)| *i <= index);
+        &self.history[in_force.saturating_sub(1)].1
+    }
+
     /// The membership in force, with the index of its entry.
     pub(crate) fn current(&self) -> (LogIndex, &Arc<Membership>) {
         let (index, membership) = self.history.last().expect("the first one is never removed");

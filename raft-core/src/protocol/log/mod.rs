@@ -198,6 +198,50 @@ impl RaftLog {
         self.last_applied
     }
 
+    /// Forgets the entries up to `index`, which is applied.
+    pub(crate) fn purge_to(&mut self, index: LogIndex) {
+        assert!(
+            index <= self.last_applied,
+            "purging up to {index}, above applied {}",
+            self.last_applied
+        );
+        self.terms.purge_to(index);
+        self.recent.drop_up_to(index);
+        self.memberships.purge_to(index);
+    }
+
+    /// The state machine was restored, durably, to the state right after `snapshot`.
+    /// Keeps the entries after it if the log holds it (Raft §7); answers
+    /// whether it does. Else the log starts anew there.
+    pub(crate) fn install(&mut self, snapshot: LogId, membership: &Arc<Membership>) -> bool {
+        assert!(
+            snapshot.index > self.last_applied,
+            "the snapshot at {snapshot} would take applied entries back"
+        );
+        let keeps_suffix = self.contains(snapshot);
+        if !keeps_suffix {
+            assert!(
+                snapshot.index > self.commit_index,
+                "the snapshot at {snapshot} contradicts committed entries"
+            );
+            self.terms = TermRuns::starting_after(snapshot);
+            self.recent.drop_up_to(LogIndex::new(u64::MAX));
+            self.memberships
+                .reset(snapshot.index, Arc::clone(membership));
+            self.durable_index = snapshot.index;
+        }
+        // Durable with or without entries: the state machine holds their effect.
+        self.durable_index = self.durable_index.max(snapshot.index);
+        self.commit_index = self.commit_index.max(snapshot.index);
+        self.last_applied = snapshot.index;
+        keeps_suffix
+    }
+
+    /// The membership in force at `index`.
+    pub(crate) fn membership_at(&self, index: LogIndex) -> &Arc<Membership> {
+        self.memberships.at(index)
+    }
+
     /// The membership in force: the latest one in the log (Raft §6).
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         self.memberships.current().1

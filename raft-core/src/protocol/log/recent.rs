@@ -39,6 +39,18 @@ impl Recent {
         }
     }
 
+    /// Drops everything up to `index`.
+    pub(super) fn drop_up_to(&mut self, index: LogIndex) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.index() <= index)
+        {
+            let removed = self.entries.pop_front().expect("front was just seen");
+            self.bytes -= removed.size();
+        }
+    }
+
     /// Drops the oldest entries that lie at or below `index`, while there are too many bytes.
     pub(super) fn evict_up_to(&mut self, index: LogIndex) {
         while self.bytes > self.target_bytes

@@ -55,6 +55,16 @@ impl TermRuns {
         );
     }
 
+    /// Forgets the positions below `index`, which becomes the start.
+    pub(super) fn purge_to(&mut self, index: LogIndex) {
+        let Some(term) = self.term_at(index) else {
+            return;
+        };
+        let following = self.runs.partition_point(|run| run.index <= index);
+        self.runs.drain(..following - 1);
+        self.runs[0] = LogId { term, index };
+    }
+
     pub(super) fn term_at(&self, index: LogIndex) -> Option<Term> {
         if index < self.start().index || index > self.last {
             return None;
@@ -111,6 +121,16 @@ mod tests {
         runs.truncate_from(LogIndex::new(4));
         assert_eq!(runs.last(), LogId::new(4, 3));
         assert_eq!(runs.term_at(LogIndex::new(4)), None);
+    }
+
+    #[test]
+    fn purging_moves_the_start_and_keeps_what_follows() {
+        let mut runs = runs(&[1, 1, 4, 4, 6]);
+        runs.purge_to(LogIndex::new(3));
+        assert_eq!(runs.start(), LogId::new(4, 3));
+        assert_eq!(runs.term_at(LogIndex::new(2)), None);
+        assert_eq!(runs.term_at(LogIndex::new(4)), Some(Term::new(4)));
+        assert_eq!(runs.last(), LogId::new(6, 5));
     }
 
     #[test]

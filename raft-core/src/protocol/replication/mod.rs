@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 pub(super) use progress::{Limits, Progress, ProgressState};
 
 use crate::membership::Membership;
+use crate::protocol::output::SnapshotToken;
 use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
@@ -38,6 +39,73 @@ impl ProgressMap {
         self.last_session += 1;
         let progress = Progress::new(replica, self.last_session, next_index, now);
         self.followers.insert(replica.node, progress);
+    }
+
+    /// Follows whom `membership` names, in new sessions where they are new, from
+    /// `next_index` on. Who is not named any more is followed until `grace`, to
+    /// learn that it was removed.
+    pub(super) fn sync(
+        &mut self,
+        membership: &Membership,
+        own: NodeId,
+        next_index: LogIndex,
+        now: Timestamp,
+        grace: Timestamp,
+    ) {
+        for replica in membership.replicas().filter(|replica| replica.node != own) {
+            let known = self.followers.get(&replica.node);
+            if known.is_none_or(|p| p.replica != replica || p.departs_at.is_some()) {
+                self.add(replica, next_index, now);
+            }
+        }
+        for progress in self.followers.values_mut() {
+            if !membership.contains(progress.replica) && progress.departs_at.is_none() {
+                progress.departs_at = Some(grace);
+            }
+        }
+    }
+
+    /// Forgets who was removed a while ago; answers the snapshots on their way to them.
+    pub(super) fn drop_departed(&mut self, now: Timestamp) -> Vec<SnapshotToken> {
+        let mut tokens = Vec::new();
+        self.followers.retain(|_, progress| {
+            let stays = progress.departs_at.is_none_or(|at| now < at);
+            if let (false, ProgressState::Snapshot { token }) = (stays, progress.state) {
+                tokens.extend(token);
+            }
+            stays
+        });
+        tokens
+    }
+
+    /// Snapshots on their way.
+    pub(super) fn snapshot_tokens(&self) -> Vec<SnapshotToken> {
+        self.followers
+            .values()
+            .filter_map(|progress| match progress.state {
+                ProgressState::Snapshot { token } => token,
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(super) fn snapshots_under_way(&self) -> usize {
+        self.snapshot_tokens().len()
+    }
+
+    pub(super) fn any_needs_snapshot(&self) -> bool {
+        let waits = ProgressState::Snapshot { token: None };
+        self.followers
+            .values()
+            .any(|progress| progress.state == waits)
+    }
+
+    /// The follower that this snapshot is on its way to.
+    pub(super) fn sending(&mut self, token: SnapshotToken) -> Option<&mut Progress> {
+        let sending = ProgressState::Snapshot { token: Some(token) };
+        self.followers
+            .values_mut()
+            .find(|progress| progress.state == sending)
     }
 
     pub(super) fn nodes(&self) -> Vec<NodeId> {

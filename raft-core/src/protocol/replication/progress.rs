@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::inflight::Inflight;
+use crate::protocol::output::SnapshotToken;
 use crate::time::Timestamp;
 use crate::types::{LogIndex, ReplicaId};
 
@@ -14,6 +15,9 @@ pub(crate) enum ProgressState {
     Probe { waiting: bool },
     /// The logs agree up to `next_index - 1` in flight: appends are pipelined.
     Replicate,
+    /// The log does not reach back to what the follower lacks: it gets a
+    /// snapshot. Without a token it waits for its turn, or for the next try.
+    Snapshot { token: Option<SnapshotToken> },
 }
 
 /// Limits on what is in flight to one follower.
@@ -36,6 +40,16 @@ pub(crate) struct Progress {
     pub(crate) next_index: LogIndex,
     /// When it last answered anything.
     pub(crate) last_contact: Timestamp,
+    /// Whether it answered anything in this session.
+    pub(crate) has_answered: bool,
+    /// When the latest round that it answered was begun.
+    pub(crate) answered_round_of: Timestamp,
+    /// Removed from the group: it is followed until then, to learn of it.
+    pub(crate) departs_at: Option<Timestamp>,
+    /// The snapshot sent last holds at least this.
+    snapshot_holds: LogIndex,
+    /// When the next snapshot may be tried.
+    snapshot_retry_at: Timestamp,
     /// The latest round it answered.
     pub(crate) acked_round: u64,
     /// Its clients wait for the commit of what was forwarded up to here.
@@ -61,6 +75,11 @@ impl Progress {
             match_index: LogIndex::ZERO,
             next_index,
             last_contact: now,
+            has_answered: false,
+            answered_round_of: Timestamp::ZERO,
+            departs_at: None,
+            snapshot_holds: LogIndex::ZERO,
+            snapshot_retry_at: Timestamp::ZERO,
             acked_round: 0,
             forwarded_up_to: LogIndex::ZERO,
             commit_told: LogIndex::ZERO,
@@ -77,6 +96,7 @@ impl Progress {
             ProgressState::Replicate => {
                 !self.inflight.is_full(limits.max_appends, limits.max_bytes)
             }
+            ProgressState::Snapshot { .. } => false,
         }
     }
 
@@ -90,6 +110,7 @@ impl Progress {
                     self.next_index = last_index.next();
                 }
             }
+            ProgressState::Snapshot { .. } => {}
         }
     }
 
@@ -104,6 +125,43 @@ impl Progress {
             .max(received.next())
             .max(self.match_index.next());
         rises
+    }
+
+    /// It answered something.
+    pub(crate) fn heard(&mut self, now: Timestamp) {
+        self.last_contact = now;
+        self.has_answered = true;
+    }
+
+    /// The log does not reach back to `next_index`.
+    pub(crate) fn begin_snapshot(&mut self) {
+        self.state = ProgressState::Snapshot { token: None };
+        self.inflight.clear();
+    }
+
+    /// Whether a snapshot may be sent now: it answers, and the last try is a while ago.
+    pub(crate) fn awaits_snapshot(&self, now: Timestamp, patience: Duration) -> bool {
+        self.state == ProgressState::Snapshot { token: None }
+            && now >= self.snapshot_retry_at
+            && self.has_answered
+            && now.since(self.last_contact) < patience
+    }
+
+    /// A snapshot that holds at least the entries up to `holds` is on its way.
+    pub(crate) fn sends_snapshot(&mut self, token: SnapshotToken, holds: LogIndex) {
+        self.state = ProgressState::Snapshot { token: Some(token) };
+        self.snapshot_holds = holds;
+    }
+
+    /// The snapshot did not get there; the next try is not before `retry_at`.
+    pub(crate) fn snapshot_failed(&mut self, retry_at: Timestamp) {
+        self.state = ProgressState::Snapshot { token: None };
+        self.snapshot_retry_at = retry_at;
+    }
+
+    /// What it lacks lies above this, counting the snapshot on its way.
+    pub(crate) fn needs_log_after(&self) -> LogIndex {
+        self.match_index.max(self.snapshot_holds)
     }
 
     /// An append was accepted: pipeline from here.
@@ -135,6 +193,7 @@ impl Progress {
             && match self.state {
                 ProgressState::Probe { .. } => Some(previous) == self.next_index.previous(),
                 ProgressState::Replicate => previous < self.next_index,
+                ProgressState::Snapshot { .. } => false,
             }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Input, Output, Persist, Proposal, Raft, ReadLog, Restored, Ticket};
+use super::{Consistency, Input, Output, Persist, Proposal, Raft, ReadLog, Restored, Ticket};
 use crate::config::Config;
 use crate::entry::{Entry, EntryKind, EntryMeta, LogSlice};
 use crate::error::{ProposeError, ReadError};
@@ -37,6 +37,8 @@ pub(super) struct Replica {
     pub(super) reads: Vec<(u64, Result<LogIndex, ReadError>)>,
     pub(super) log_reads: Vec<ReadLog>,
     pub(super) committed_proposals: Vec<u64>,
+    /// Everything else, events included.
+    pub(super) others: Vec<Output>,
 }
 
 /// Replica 1 of a group of `size`, in `term`, with a durable log of entries of these terms.
@@ -74,6 +76,7 @@ pub(super) fn replica_with(
         reads: Vec::new(),
         log_reads: Vec::new(),
         committed_proposals: Vec::new(),
+        others: Vec::new(),
     }
 }
 
@@ -154,7 +157,10 @@ impl Replica {
     }
 
     pub(super) fn read(&mut self, ticket: u64) -> Vec<(u64, Message)> {
-        self.step(Input::Read(vec![Ticket(ticket)]))
+        self.step(Input::Read {
+            consistency: Consistency::Linearizable,
+            tickets: vec![Ticket(ticket)],
+        })
     }
 
     /// The disk finishes everything asked for up to now.
@@ -201,7 +207,7 @@ impl Replica {
             Output::ReadLog(read) => self.log_reads.push(read),
             Output::ProposalFailed { ticket, error } => self.failed.push((ticket.0, error)),
             Output::ReadDone { ticket, result } => self.reads.push((ticket.0, result)),
-            Output::Event(_) => {}
+            other => self.others.push(other),
         }
     }
 }

@@ -2,9 +2,18 @@
 //! (which it checks itself after each step).
 
 use super::*;
-use crate::message::{Commit, Propose, ProposeRefused, ReadIndex, ReadIndexReply};
-use crate::protocol::PersistToken;
+use std::sync::Arc;
+
+use crate::error::ChangeMembershipError;
+use crate::membership::MemberInfo;
+use crate::membership_change::MembershipChange;
+use crate::message::{
+    ChangeMembership, ChangeMembershipReply, Commit, FetchEntry, FetchedEntry, Propose,
+    ProposeRefused, ReadIndex, ReadIndexReply, TimeoutNow,
+};
 use crate::protocol::random::Random;
+use crate::protocol::{PersistToken, SnapshotOffer, SnapshotToken};
+use crate::types::NodeId;
 
 /// Numbers that are wrong in interesting ways, and some that are right.
 fn number(random: &mut Random) -> u64 {
@@ -74,6 +83,76 @@ fn log_message(random: &mut Random) -> Message {
     }
 }
 
+fn rare_message(random: &mut Random, boot: u64) -> Message {
+    let request = RequestId {
+        boot: if coin(random) { boot } else { number(random) },
+        sequence: number(random),
+    };
+    let node = NodeId::new(1 + random.next() % 5);
+    let info = MemberInfo::default();
+    match random.next() % 5 {
+        0 => Message::TimeoutNow(TimeoutNow {
+            round: number(random),
+        }),
+        1 => Message::FetchEntry(FetchEntry {
+            log_id: log_id(random),
+        }),
+        2 => Message::FetchedEntry(FetchedEntry {
+            entry: Entry::blank(log_id(random)),
+        }),
+        3 => {
+            let result = match coin(random) {
+                true => Ok(log_id(random)),
+                false => Err(ChangeMembershipError::LeaderNotReady),
+            };
+            Message::ChangeMembershipReply(ChangeMembershipReply { request, result })
+        }
+        _ => {
+            let change = match random.next() % 4 {
+                0 => MembershipChange::new().add_learner(node, info),
+                1 => MembershipChange::new().promote(node),
+                2 => MembershipChange::new().demote(node),
+                _ => MembershipChange::new().remove(node),
+            };
+            Message::ChangeMembership(ChangeMembership { request, change })
+        }
+    }
+}
+
+fn nonsensical_offer(random: &mut Random) -> Input {
+    Input::SnapshotOffered(SnapshotOffer {
+        token: SnapshotToken(random.next() % 8),
+        from: ReplicaId::first(1 + random.next() % 4),
+        term: Term::new(number(random)),
+        last_included: log_id(random),
+        membership: Arc::new(Membership::of_ids(1..=3)),
+    })
+}
+
+/// Another request of this node's clients, or a completion that may never have been asked for.
+fn own_input(random: &mut Random, ticket: u64) -> Input {
+    let token = SnapshotToken(random.next() % 8);
+    match random.next() % 8 {
+        0 => nonsensical_offer(random),
+        1 => Input::SnapshotRestored { token, ok: false },
+        2 => Input::SnapshotSent {
+            token,
+            installed: coin(random).then(|| log_id(random)),
+        },
+        3 => Input::TransferLeadership {
+            ticket: Ticket(ticket),
+            to: coin(random).then(|| NodeId::new(random.next() % 5)),
+        },
+        4 => Input::ChangeMembership {
+            ticket: Ticket(ticket),
+            change: MembershipChange::new().remove(NodeId::new(1 + random.next() % 4)),
+        },
+        5 => Input::Checkpoint,
+        6 => Input::CheckpointEnded,
+        _ => Input::StateDurable(index(random)),
+    }
+}
+
 fn request_message(random: &mut Random, boot: u64) -> Message {
     let boot = if coin(random) { boot } else { number(random) };
     let request = RequestId {
@@ -83,7 +162,10 @@ fn request_message(random: &mut Random, boot: u64) -> Message {
     let commit = index(random);
     match random.next() % 5 {
         0 => Message::Commit(Commit { commit }),
-        1 => Message::ReadIndex(ReadIndex { request }),
+        1 => Message::ReadIndex(ReadIndex {
+            request,
+            lease: coin(random),
+        }),
         2 => {
             let index = (coin(random)).then(|| index(random));
             Message::ReadIndexReply(ReadIndexReply {
@@ -110,9 +192,10 @@ fn request_message(random: &mut Random, boot: u64) -> Message {
 fn bombard(mut replica: Replica, seed: u64) {
     let mut random = Random::new(seed);
     for ticket in 0..3_000 {
-        let message = match random.next() % 3 {
+        let message = match random.next() % 4 {
             0 => vote_message(&mut random),
             1 => log_message(&mut random),
+            2 => rare_message(&mut random, replica.raft.boot()),
             _ => request_message(&mut random, replica.raft.boot()),
         };
         let from = 1 + random.next() % 4;
@@ -125,6 +208,7 @@ fn bombard(mut replica: Replica, seed: u64) {
             0 => drop(replica.wait_for_election_timeout()),
             1 => drop(replica.propose(ticket)),
             2 => drop(replica.read(ticket)),
+            4 => drop(replica.step(own_input(&mut random, ticket))),
             3 => drop(replica.step(Input::Persisted(PersistToken(number(&mut random))))),
             _ => {}
         }

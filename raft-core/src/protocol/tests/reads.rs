@@ -75,7 +75,11 @@ fn a_read_waits_for_the_first_commit_of_the_term() {
 
     let token = leader.log_reads[0].token;
     let entries = LogSlice::new(vec![Entry::blank(LogId::new(1, 1))]).unwrap();
-    leader.step(Input::LogRead { token, entries });
+    leader.step(Input::LogRead {
+        token,
+        entries,
+        corrupt: None,
+    });
     assert_eq!(leader.reads, [(1, Ok(LogIndex::new(2)))]);
 }
 
@@ -100,7 +104,13 @@ fn a_follower_asks_its_leader_and_waits_until_the_index_is_applied() {
 
     assert_eq!(
         follower.read(9),
-        [(2, Message::ReadIndex(ReadIndex { request }))]
+        [(
+            2,
+            Message::ReadIndex(ReadIndex {
+                request,
+                lease: false
+            })
+        )]
     );
     let index = Some(LogIndex::new(2));
     let reply = ReadIndexReply {

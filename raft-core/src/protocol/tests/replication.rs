@@ -120,6 +120,7 @@ fn entries_that_left_memory_are_read_from_the_log() {
     let sent = leader.step(Input::LogRead {
         token: read.token,
         entries,
+        corrupt: None,
     });
     assert_eq!(
         appends_to(2, &sent),

@@ -3,7 +3,7 @@
 use super::checker::Check;
 use super::workload::Request;
 use super::world::{Event, World};
-use crate::protocol::{Input, Raft};
+use crate::protocol::{Consistency, Input, Raft};
 
 impl World {
     /// A client's turn.
@@ -60,7 +60,10 @@ impl World {
                     self.checkers.reads.began(node.request(ticket));
                     tickets.push(ticket);
                 }
-                Input::Read(tickets)
+                Input::Read {
+                    consistency: Consistency::Linearizable,
+                    tickets,
+                }
             }
         };
         let id = node.id();

@@ -65,7 +65,15 @@ impl World {
         };
         let token = request.token;
         self.trace.note(&[4, place as u64, entries.len() as u64]);
-        self.handle(place, Input::LogRead { token, entries })
+        let corrupt = None;
+        self.handle(
+            place,
+            Input::LogRead {
+                token,
+                entries,
+                corrupt,
+            },
+        )
     }
 
     /// The state machine finished a batch: clients get their answers.

@@ -120,6 +120,7 @@ mod tests {
                 current_term: Term::new(token),
                 voted_for: None,
             }),
+            reset: None,
             truncate_from: None,
             entries: LogSlice::new(vec![entry]).unwrap(),
         }

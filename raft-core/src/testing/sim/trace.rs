@@ -60,7 +60,7 @@ pub(crate) fn digest(envelope: &Envelope) -> u64 {
         Message::Heartbeat(m) => [8, m.session, m.round, m.commit.get()],
         Message::HeartbeatReply(m) => [9, m.session, m.round, mix(id(m.received), id(m.durable))],
         Message::Commit(m) => [10, m.commit.get(), 0, 0],
-        Message::ReadIndex(m) => [11, m.request.boot, m.request.sequence, 0],
+        Message::ReadIndex(m) => [11, m.request.boot, m.request.sequence, m.lease.into()],
         Message::ReadIndexReply(m) => {
             let index = m.index.map_or(u64::MAX, LogIndex::get);
             [12, m.request.sequence, index, m.commit.get()]
@@ -70,6 +70,17 @@ pub(crate) fn digest(envelope: &Envelope) -> u64 {
             [13, m.boot, m.commands.len() as u64, last]
         }
         Message::ProposeRefused(m) => [14, m.boot, m.sequences.len() as u64, 0],
+        Message::ChangeMembership(m) => {
+            let steps = m.change.steps().len() as u64;
+            [15, m.request.boot, m.request.sequence, steps]
+        }
+        Message::ChangeMembershipReply(m) => {
+            let begun = m.result.as_ref().map_or(u64::MAX, |&log_id| id(log_id));
+            [16, m.request.boot, m.request.sequence, begun]
+        }
+        Message::TimeoutNow(m) => [17, m.round, 0, 0],
+        Message::FetchEntry(m) => [18, id(m.log_id), 0, 0],
+        Message::FetchedEntry(m) => [19, id(m.entry.log_id), m.entry.size() as u64, 0],
     };
     numbers.into_iter().fold(start, mix)
 }

@@ -1,0 +1,55 @@
+//! A disk that hangs or fails: leadership is handed over once, and this node
+//! does not campaign until the disk is well.
+
+use super::Raft;
+use super::event::Event;
+use super::role::Role;
+use crate::log_store::StorageHealth;
+
+impl Raft {
+    /// What the stores say of themselves.
+    pub(super) fn on_storage_health(&mut self, health: StorageHealth) {
+        self.reported_health = health;
+        self.check_health();
+    }
+
+    /// Whether writes do not get done: the stores say so, or one takes too long.
+    pub(super) fn disk_is_ill(&self) -> bool {
+        let patience = self.config.disk_stall_timeout;
+        let reported = match self.reported_health {
+            StorageHealth::Healthy => false,
+            StorageHealth::Stalled { since } => since >= patience,
+            StorageHealth::Full | StorageHealth::Closed => true,
+        };
+        let waited = self.durability.oldest().map(|at| self.now.since(at));
+        reported || waited.is_some_and(|waited| waited >= patience)
+    }
+
+    /// Notices illness and recovery; a leader that falls ill hands over, once.
+    pub(super) fn check_health(&mut self) {
+        let is_ill = self.disk_is_ill();
+        if is_ill == self.was_ill {
+            return;
+        }
+        self.was_ill = is_ill;
+        self.emit(Event::DiskHealth { is_ill });
+        if is_ill && matches!(self.role, Role::Leader(_)) && !self.hands_over() {
+            if let Some(to) = self.best_successor() {
+                self.begin_transfer(to, None);
+            }
+        }
+    }
+
+    /// Whether this replica may campaign: it votes, its disk works, and its state
+    /// machine is whole and not far behind.
+    pub(super) fn is_fit_to_lead(&self) -> bool {
+        let backlog = self
+            .log
+            .commit_index()
+            .distance_from(self.log.last_applied());
+        self.is_voter()
+            && !self.is_installing()
+            && !self.disk_is_ill()
+            && backlog <= self.config.max_campaign_backlog
+    }
+}

@@ -1,0 +1,202 @@
+//! Snapshots: who needs one, taking one in, and how much of the log is kept (Raft §7).
+//!
+//! A leader streams its state machine's state to a follower whose next entry it
+//! no longer has. The follower restores its state machine first; that is durable
+//! and names its position, so that a crash before the log follows is noticed at
+//! the next start and finished then. A log that holds the snapshot's last entry
+//! keeps what comes after it.
+
+use std::sync::Arc;
+
+use super::Raft;
+use super::event::Event;
+use super::input::{SnapshotOffer, Ticket};
+use super::output::{Output, SendSnapshot, SnapshotToken};
+use super::replication::ProgressState;
+use super::role::Role;
+use crate::error::ProposeError;
+use crate::membership::Membership;
+use crate::types::{LogId, LogIndex, NodeId};
+
+impl Raft {
+    /// Starts sending snapshots to followers that need one, a few at a time.
+    pub(super) fn pump_snapshots(&mut self) {
+        let (now, applied) = (self.now, self.log.last_applied());
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if !leader.followers.any_needs_snapshot() {
+            return;
+        }
+        let mut room = self
+            .config
+            .max_snapshot_transfers
+            .saturating_sub(leader.followers.snapshots_under_way());
+        let mut begun = Vec::new();
+        for node in leader.followers.nodes() {
+            let progress = leader.followers.get_mut(node).expect("just listed");
+            if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
+                room -= 1;
+                self.last_snapshot_token = SnapshotToken(self.last_snapshot_token.0 + 1);
+                progress.sends_snapshot(self.last_snapshot_token, applied);
+                begun.push((self.last_snapshot_token, progress.replica));
+            }
+        }
+        let term = self.hard_state.current_term;
+        for (token, to) in begun {
+            self.emit(Event::SnapshotSending { to });
+            self.outputs
+                .push_back(Output::SendSnapshot(SendSnapshot { token, to, term }));
+        }
+    }
+
+    /// Sending a snapshot ended. What the follower really holds shows in its
+    /// acknowledgements; here it is only where to probe next.
+    pub(super) fn on_snapshot_sent(&mut self, token: SnapshotToken, installed: Option<LogId>) {
+        let now = self.now;
+        let retry_at = now + self.config.election_timeout_min;
+        let end = self.log.last().index.next();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(progress) = leader.followers.sending(token) else {
+            return;
+        };
+        match installed {
+            Some(last) if last.index < end => progress.begin_probing(last.index.next()),
+            _ => progress.snapshot_failed(retry_at),
+        }
+    }
+
+    /// A follower answered that it holds `received`: if the log goes on from
+    /// there, it needs no snapshot (any more).
+    pub(super) fn reconnects(&mut self, node: NodeId, received: LogId) {
+        let purged = self.log.purged().index;
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(progress) = leader.followers.get_mut(node) else {
+            return;
+        };
+        if let ProgressState::Snapshot { token } = progress.state
+            && received.index >= purged
+            && received.index.get() > 0
+        {
+            progress.begin_probing(received.index.next());
+            if let Some(token) = token {
+                self.outputs.push_back(Output::StopSnapshot(token));
+            }
+        }
+    }
+
+    /// Stops the transfers of a leadership or a follower that is no more.
+    pub(super) fn stop_snapshots(&mut self, tokens: impl IntoIterator<Item = SnapshotToken>) {
+        self.outputs
+            .extend(tokens.into_iter().map(Output::StopSnapshot));
+    }
+
+    /// A leader streams a snapshot to us.
+    pub(super) fn on_snapshot_offered(&mut self, offer: SnapshotOffer) {
+        let SnapshotOffer {
+            token,
+            from,
+            term,
+            last_included,
+            ..
+        } = offer;
+        if let Some(reason) = self.objection_to(&offer) {
+            return self
+                .outputs
+                .push_back(Output::RefuseSnapshot { token, reason });
+        }
+        if !self.hear_leader(from, term) {
+            let reason = "a term cannot have two leaders";
+            return self
+                .outputs
+                .push_back(Output::RefuseSnapshot { token, reason });
+        }
+        if last_included.index <= self.log.commit_index() || self.log.contains(last_included) {
+            // Our own log gets us there, and any leader's log agrees with it so far.
+            self.verify_up_to(last_included);
+            return self.outputs.push_back(Output::SnapshotInstalled(token));
+        }
+        self.emit(Event::SnapshotInstalling {
+            from,
+            last_included,
+        });
+        self.install = Some(offer);
+        self.outputs.push_back(Output::InstallSnapshot(token));
+    }
+
+    fn objection_to(&self, offer: &SnapshotOffer) -> Option<&'static str> {
+        let known = self.log.membership().replica(offer.from.node);
+        if offer.term < self.hard_state.current_term {
+            Some("it comes from a deposed leader")
+        } else if offer.term > super::MAX_TERM || offer.last_included.term > offer.term {
+            Some("its term makes no sense")
+        } else if known.is_some_and(|replica| replica != offer.from) {
+            Some("it comes from another life of a member")
+        } else if self.install.is_some() {
+            Some("another snapshot is being installed")
+        } else {
+            None
+        }
+    }
+
+    /// A committed entry that we hold: the leader's log has it too.
+    fn verify_up_to(&mut self, committed: LogId) {
+        let index = committed.index.min(self.log.last().index);
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = follower.verified.max(index);
+        }
+        self.observe_commit(index);
+    }
+
+    /// The state machine holds the snapshot, or could not be restored from it.
+    pub(super) fn on_snapshot_restored(&mut self, token: SnapshotToken, ok: bool) {
+        let Some(offer) = self.install.take_if(|offer| offer.token == token) else {
+            return;
+        };
+        if !ok {
+            let reason = "it could not be read or restored";
+            return self
+                .outputs
+                .push_back(Output::RefuseSnapshot { token, reason });
+        }
+        let snapshot = offer.last_included;
+        if !self.log.install(snapshot, &offer.membership) {
+            self.stage_reset(snapshot);
+        }
+        self.applying_up_to = snapshot.index;
+        self.forget_proposals_up_to(snapshot);
+        self.verify_up_to(snapshot);
+        self.note_state_durable(snapshot.index);
+        self.emit(Event::SnapshotInstalled { snapshot });
+        self.outputs.push_back(Output::SnapshotInstalled(token));
+    }
+
+    /// Proposals that the snapshot may contain: nobody will tell.
+    fn forget_proposals_up_to(&mut self, snapshot: LogId) {
+        let reason = "a snapshot took the place of the entries";
+        let forgotten: Vec<u64> = self
+            .proposals
+            .iter()
+            .filter(|(_, pending)| pending.term <= snapshot.term)
+            .map(|(&sequence, _)| sequence)
+            .collect();
+        for sequence in forgotten {
+            self.proposals.remove(&sequence);
+            self.fail_proposal(Ticket(sequence), ProposeError::Unknown { reason });
+        }
+    }
+
+    /// Whether the state machine is being replaced: nothing is applied meanwhile.
+    pub(super) fn is_installing(&self) -> bool {
+        self.install.is_some()
+    }
+
+    /// The membership in force at `index`, which goes with a snapshot taken there.
+    pub fn membership_at(&self, index: LogIndex) -> Arc<Membership> {
+        Arc::clone(self.log.membership_at(index))
+    }
+}
