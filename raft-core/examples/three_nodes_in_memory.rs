@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use raft_core::memory::{MemoryHub, MemoryLogStore, MemoryStableStore, MemoryStateMachine};
 use raft_core::node::{Backends, Node, NodeConfig, random_seed};
-use raft_core::{Config, Membership, NodeId, ReplicaId};
+use raft_core::{Config, Consistency, Membership, NodeId, ReplicaId};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Any node serves reads that miss nothing acknowledged before.
     for (node, list) in &nodes {
-        let index = node.read_index().await?;
+        let index = node.read(Consistency::Linearizable).await?;
         let id = node.config().replica;
         println!("{id} holds {:?}, up to {index} at least", list.commands());
     }

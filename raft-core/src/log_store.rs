@@ -24,6 +24,9 @@
 //!     position of a snapshot, durably and atomically.
 //! 11. **Failure is final.** After a failed write every further write is refused as
 //!     [`StorageError::Closed`] until the store is reopened, and `health` says so.
+//! 12. **Repair changes no identity.** [`LogStore::repair`] replaces the payload of
+//!     an entry that is there under the same term and index, durably, and
+//!     nothing else.
 
 use async_trait::async_trait;
 
@@ -92,6 +95,19 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// A failure, after which the store is closed.
     async fn reset(&self, snapshot: LogId) -> Result<(), StorageError>;
+
+    /// Replaces damaged entries by undamaged copies of the very same ones.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Misuse`] for an entry that is not there under this
+    /// identity, or if the store cannot replace single entries, which is what
+    /// the provided method says: the node then keeps the copies in memory.
+    async fn repair(&self, entries: LogSlice) -> Result<(), StorageError> {
+        let count = entries.len();
+        let reason = format!("this store cannot replace single entries ({count} given)");
+        Err(StorageError::Misuse { reason })
+    }
 
     /// How the store is. Cheap; asked often.
     fn health(&self) -> StorageHealth;

@@ -13,8 +13,13 @@
 //!    the log is purged only below it.
 //! 6. **Snapshots are a moment.** A snapshot holds the effect of the entries applied
 //!    before [`StateMachine::snapshot`] was called, whatever is applied while it is read.
-//! 7. **Restore is all or nothing.** After a crash during [`StateMachine::restore`]
+//! 7. **Checkpoints are honest.** What the answer of [`StateMachine::checkpoint`]
+//!    names is durable, and at least what was applied before the call.
+//! 8. **Restore is all or nothing.** After a crash during [`StateMachine::restore`]
 //!    the state is the one before or the one after.
+
+use std::future::Future;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +56,23 @@ pub trait StateMachine: Send + 'static {
     /// The position up to which a crash loses nothing. Cheap.
     fn durable_applied(&self) -> LogIndex;
 
+    /// Prepares to make the state of this moment durable. Cheap; the work itself is
+    /// done by the answer, while applies go on. Called by policy (see
+    /// [`Config::checkpoint_entries`](crate::Config::checkpoint_entries)) and on
+    /// request, one at a time; afterwards the log can be purged.
+    ///
+    /// A state machine that is durable on its own needs not implement it. One
+    /// that lives in memory writes its state to a file here, and reads it back
+    /// when [`StateMachine::applied`] is asked at the next start.
+    ///
+    /// # Errors
+    ///
+    /// When the state cannot be written; the node stops then.
+    async fn checkpoint(&mut self) -> Result<CheckpointTask, StorageError> {
+        let durable = self.durable_applied();
+        Ok(Box::pin(async move { Ok(durable) }))
+    }
+
     /// Prepares a snapshot of this moment. Cheap; the bytes are read while applies go on.
     ///
     /// # Errors
@@ -69,6 +91,10 @@ pub trait StateMachine: Send + 'static {
         reader: Box<dyn SnapshotReader>,
     ) -> Result<(), StorageError>;
 }
+
+/// Makes a state durable; answers the position that is durable then.
+pub type CheckpointTask =
+    Pin<Box<dyn Future<Output = Result<LogIndex, StorageError>> + Send + 'static>>;
 
 /// Where a state machine stands.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
-use crate::entry::{Entry, EntryMeta};
+use crate::entry::{Entry, EntryMeta, LogSlice};
 use crate::error::StorageError;
 use crate::log_store::{AppendBatch, LogBounds, LogStore, StorageHealth, StoredEntry};
 use crate::types::{LogId, LogIndex};
@@ -153,6 +153,23 @@ impl LogStore for MemoryLogStore {
             purged: snapshot,
             entries: VecDeque::new(),
         };
+        Ok(())
+    }
+
+    async fn repair(&self, entries: LogSlice) -> Result<(), StorageError> {
+        let mut log = self.lock();
+        let first = log.purged.index.next();
+        for entry in entries.into_entries() {
+            let offset = entry.index().distance_from(first);
+            let place = usize::try_from(offset).unwrap_or(usize::MAX);
+            match log.entries.get_mut(place) {
+                Some(held) if held.log_id == entry.log_id => *held = entry,
+                _ => {
+                    let reason = format!("{} is not in the log", entry.log_id);
+                    return Err(StorageError::Misuse { reason });
+                }
+            }
+        }
         Ok(())
     }
 

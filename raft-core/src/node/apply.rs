@@ -1,4 +1,5 @@
-//! The apply task: the state machine, and the answers to this node's proposals.
+//! The task that owns the state machine: applies, snapshots, checkpoints, and
+//! the answers to this node's proposals. Jobs are done in their order.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use super::error::NodeError;
 use super::inbound::{Completion, Mailbox, ProposalReply};
 use super::metrics::{Metrics, gauge_value};
 use crate::entry::LogSlice;
+use crate::protocol::SnapshotToken;
+use crate::snapshot::{SnapshotMeta, SnapshotReader};
 use crate::state_machine::StateMachine;
 use crate::types::{LogId, LogIndex};
 
@@ -21,28 +24,97 @@ pub(super) struct ApplyJob {
     pub(super) waiting: Vec<(LogIndex, ProposalReply)>,
 }
 
-/// Applies what comes, in order, until nothing more comes.
+/// Something to do with the state machine.
+pub(super) enum Job {
+    Apply(ApplyJob),
+    Checkpoint,
+    Snapshot(SnapshotToken),
+    Restore(SnapshotToken, SnapshotMeta, Box<dyn SnapshotReader>),
+}
+
+/// Does what comes, in order, until nothing more comes.
 pub(super) async fn run(
     mut machine: Box<dyn StateMachine>,
-    mut jobs: mpsc::UnboundedReceiver<ApplyJob>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
 ) {
     while let Some(job) = jobs.recv().await {
-        let watch = Stopwatch::started();
-        metrics
-            .apply_entries
-            .record(gauge_value(job.entries.len() as u64));
-        match apply(machine.as_mut(), job).await {
-            Ok(index) => mailbox.complete(Completion::Applied {
-                index,
-                durable: machine.durable_applied(),
-            }),
+        let done = match job {
+            Job::Apply(job) => timed_apply(machine.as_mut(), job, &metrics).await,
+            Job::Checkpoint => checkpoint(machine.as_mut(), &mailbox).await,
+            Job::Snapshot(token) => snapshot(machine.as_mut(), token).await,
+            Job::Restore(token, meta, reader) => {
+                Ok(restore(machine.as_mut(), token, meta, reader).await)
+            }
+        };
+        match done {
+            Ok(Some(completion)) => mailbox.complete(completion),
+            Ok(None) => {}
             // Whoever waits learns that the outcome is unknown: its reply is dropped.
             Err(error) => return mailbox.complete(Completion::Failed(error)),
         }
-        metrics.apply_seconds.record(watch.elapsed());
     }
+}
+
+async fn timed_apply(
+    machine: &mut dyn StateMachine,
+    job: ApplyJob,
+    metrics: &Metrics,
+) -> Result<Option<Completion>, NodeError> {
+    let watch = Stopwatch::started();
+    let count = job.entries.len() as u64;
+    metrics.apply_entries.record(gauge_value(count));
+    let index = apply(machine, job).await?;
+    metrics.apply_seconds.record(watch.elapsed());
+    let durable = machine.durable_applied();
+    Ok(Some(Completion::Applied { index, durable }))
+}
+
+/// Prepares a checkpoint; a task of its own carries it out while applies go on.
+async fn checkpoint(
+    machine: &mut dyn StateMachine,
+    mailbox: &Arc<Mailbox>,
+) -> Result<Option<Completion>, NodeError> {
+    let failed = |source| NodeError::storage("taking a checkpoint of the state machine", source);
+    let task = machine.checkpoint().await.map_err(failed)?;
+    let mailbox = Arc::clone(mailbox);
+    tokio::spawn(async move {
+        mailbox.complete(match task.await {
+            Ok(durable) => Completion::Checkpointed(durable),
+            Err(source) => Completion::Failed(failed(source)),
+        });
+    });
+    Ok(None)
+}
+
+async fn snapshot(
+    machine: &mut dyn StateMachine,
+    token: SnapshotToken,
+) -> Result<Option<Completion>, NodeError> {
+    let snapshot = machine
+        .snapshot()
+        .await
+        .map_err(|source| NodeError::storage("taking a snapshot of the state machine", source))?;
+    Ok(Some(Completion::SnapshotReady { token, snapshot }))
+}
+
+/// A restore that fails leaves the old state, so the node goes on with that.
+async fn restore(
+    machine: &mut dyn StateMachine,
+    token: SnapshotToken,
+    meta: SnapshotMeta,
+    reader: Box<dyn SnapshotReader>,
+) -> Option<Completion> {
+    let watch = Stopwatch::started();
+    let at = meta.last_included;
+    let restored = machine.restore(meta, reader).await;
+    match &restored {
+        Ok(()) => tracing::info!(%at, seconds = watch.elapsed().as_secs_f64(), "restored"),
+        Err(error) => tracing::warn!(%at, %error, "the snapshot could not be restored"),
+    }
+    let ok = restored.is_ok();
+    Some(Completion::SnapshotRestored { token, ok })
 }
 
 /// Applies one run, answers whoever waits for it, and says how far it went.

@@ -65,3 +65,27 @@ pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
 pub fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
+
+/// Spaces things out in time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pacer {
+    next: Instant,
+}
+
+impl Pacer {
+    pub(super) fn started() -> Self {
+        Self {
+            next: Instant::now(),
+        }
+    }
+
+    /// Returns when the delays so far have passed.
+    pub(super) async fn wait(&self) {
+        tokio::time::sleep_until(self.next).await;
+    }
+
+    /// What comes next waits this much longer. Time not used up is not saved up.
+    pub(super) fn delay_next(&mut self, delay: Duration) {
+        self.next = self.next.max(Instant::now()) + delay;
+    }
+}

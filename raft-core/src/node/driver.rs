@@ -11,18 +11,23 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Sleep;
 
-use super::apply::ApplyJob;
+use super::apply::{ApplyJob, Job};
 use super::clock::Clock;
 use super::error::NodeError;
 use super::held_up::HeldUp;
 use super::helpers::Helpers;
-use super::inbound::{Completion, Mailbox, NewProposal, ProposalReply, ReadReply, Turn};
+use super::inbound::{Completion, Mailbox, NewProposal, NewRead, ProposalReply, ReadReply, Turn};
 use super::metrics::Metrics;
+use super::operator::Operator;
 use super::outbound::Outbound;
 use super::pending::Pending;
+use super::persist::WriteJob;
+use super::snapshots::{Incoming, Outgoing};
 use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
-use crate::protocol::{Apply, Event, Input, Output, Proposal, Raft};
+use crate::log_store::{LogStore, StorageHealth};
+use crate::network::Network;
+use crate::protocol::{Apply, Consistency, Event, Input, Output, Proposal, Raft};
 use crate::time::Timestamp;
 use crate::types::LogIndex;
 
@@ -33,18 +38,25 @@ const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
 
 /// The loop and all it owns.
 pub(super) struct Driver {
-    raft: Raft,
+    pub(super) raft: Raft,
     clock: Clock,
     held_up: HeldUp,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     turn: Turn,
     proposals: Pending<ProposalReply>,
     reads: Pending<ReadReply>,
-    helpers: Helpers,
+    pub(super) helpers: Helpers,
     outbound: Outbound,
     publisher: Publisher,
     durable_applied: LogIndex,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) operator: Operator,
+    pub(super) incoming: Incoming,
+    pub(super) outgoing: Outgoing,
+    pub(super) network: Arc<dyn Network>,
+    log: Arc<dyn LogStore>,
+    storage: StorageHealth,
+    asked_health_at: Timestamp,
 }
 
 /// What the loop is built from.
@@ -57,6 +69,9 @@ pub(super) struct Parts {
     pub(super) publisher: Publisher,
     pub(super) durable_applied: LogIndex,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) network: Arc<dyn Network>,
+    pub(super) log: Arc<dyn LogStore>,
+    pub(super) snapshot_rate: Option<u64>,
 }
 
 impl Driver {
@@ -74,6 +89,13 @@ impl Driver {
             publisher: parts.publisher,
             durable_applied: parts.durable_applied,
             metrics: parts.metrics,
+            operator: Operator::default(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::new(parts.snapshot_rate),
+            network: parts.network,
+            log: parts.log,
+            storage: StorageHealth::Healthy,
+            asked_health_at: Timestamp::ZERO,
         }
     }
 
@@ -97,11 +119,14 @@ impl Driver {
                 return Ok(());
             }
             self.helpers.check_ended()?;
-            self.handle_turn()?;
+            let handled = self.handle_turn();
             let status = self.raft.status();
             self.outbound.follow(&status.membership);
             self.hand_out();
-            self.publisher.publish(status, self.durable_applied);
+            self.publisher
+                .publish(status, self.durable_applied, self.storage);
+            // What the protocol still had to say has gone out by now.
+            handled?;
         }
     }
 
@@ -142,7 +167,14 @@ impl Driver {
         }
         self.handle_proposals(now, &mut turn.proposals);
         self.handle_reads(now, &mut turn.reads);
+        for request in turn.requests.drain(..) {
+            self.handle_request(now, request);
+        }
+        for offered in turn.offers.drain(..) {
+            self.handle_offer(now, offered);
+        }
         self.turn = turn;
+        self.ask_health(now);
         // Last: what was in the inbox may have made the timeout pointless.
         if self.held_up.lets_fire(self.raft.poll_timeout(), now) {
             self.raft.handle(now, Input::Tick);
@@ -157,12 +189,45 @@ impl Driver {
     ) -> Result<(), NodeError> {
         let input = match completion {
             Completion::Persisted(token) => Input::Persisted(token),
-            Completion::LogRead { token, entries } => Input::LogRead { token, entries },
+            Completion::LogRead {
+                token,
+                entries,
+                corrupt,
+            } => Input::LogRead {
+                token,
+                entries,
+                corrupt,
+            },
             Completion::Applied { index, durable } => {
+                let rises = durable > self.durable_applied;
                 self.durable_applied = durable;
-                Input::Applied(index)
+                self.raft.handle(now, Input::Applied(index));
+                if !rises {
+                    return Ok(());
+                }
+                Input::StateDurable(durable)
             }
-            Completion::Failed(error) => return Err(error),
+            Completion::Checkpointed(durable) => {
+                self.durable_applied = self.durable_applied.max(durable);
+                self.operator.checkpointed(durable);
+                self.raft.handle(now, Input::StateDurable(durable));
+                Input::CheckpointEnded
+            }
+            Completion::SnapshotReady { token, snapshot } => {
+                self.send_snapshot(token, snapshot);
+                return Ok(());
+            }
+            Completion::SnapshotSent { token, installed } => {
+                self.outgoing.ended(token);
+                Input::SnapshotSent { token, installed }
+            }
+            Completion::SnapshotRestored { token, ok } => Input::SnapshotRestored { token, ok },
+            Completion::Failed(error) => {
+                // A leader that cannot go on hands over at once if somebody is ready.
+                let closed = Input::StorageHealth(StorageHealth::Closed);
+                self.raft.handle(now, closed);
+                return Err(error);
+            }
         };
         self.raft.handle(now, input);
         Ok(())
@@ -183,23 +248,54 @@ impl Driver {
         self.raft.handle(now, Input::Propose(proposals));
     }
 
-    fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<ReadReply>) {
+    fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<NewRead>) {
         if reads.is_empty() {
             return;
         }
         self.metrics.reads.increment(reads.len() as u64);
-        let tickets = reads
-            .drain(..)
-            .map(|reply| self.reads.insert(reply))
-            .collect();
-        self.raft.handle(now, Input::Read(tickets));
+        let mut by_consistency = [
+            (Consistency::Stale, Vec::new()),
+            (Consistency::Lease, Vec::new()),
+            (Consistency::Linearizable, Vec::new()),
+        ];
+        for NewRead { consistency, reply } in reads.drain(..) {
+            let ticket = self.reads.insert(reply);
+            let group = by_consistency.iter_mut().find(|(c, _)| *c == consistency);
+            group.expect("all are listed").1.push(ticket);
+        }
+        for (consistency, tickets) in by_consistency {
+            if !tickets.is_empty() {
+                let read = Input::Read {
+                    consistency,
+                    tickets,
+                };
+                self.raft.handle(now, read);
+            }
+        }
+    }
+
+    /// Asks the log store how it is, about once a heartbeat.
+    fn ask_health(&mut self, now: Timestamp) {
+        let interval = self.raft.config().heartbeat_interval;
+        if now.since(self.asked_health_at) < interval {
+            return;
+        }
+        self.asked_health_at = now;
+        let health = self.log.health();
+        if health != self.storage {
+            self.storage = health;
+            self.raft.handle(now, Input::StorageHealth(health));
+        }
     }
 
     /// Hands out everything the protocol wants done.
     fn hand_out(&mut self) {
         while let Some(output) = self.raft.poll_output() {
             match output {
-                Output::Persist(request) => self.helpers.persist(request),
+                Output::Persist(request) => self.helpers.write(WriteJob::Persist(request)),
+                Output::Purge(up_to) => self.helpers.write(WriteJob::Purge(up_to)),
+                Output::Repair(entries) => self.helpers.write(WriteJob::Repair(entries)),
+                Output::Checkpoint => self.helpers.apply(Job::Checkpoint),
                 Output::Send(envelope) => self.outbound.push(envelope),
                 Output::ReadLog(request) => self.helpers.read(request),
                 Output::Apply(apply) => self.hand_to_apply(apply),
@@ -216,6 +312,13 @@ impl Driver {
                     }
                 }
                 Output::Event(event) => self.report(&event),
+                Output::MembershipChanged { ticket, result } => {
+                    self.operator.membership_changed(ticket, result);
+                }
+                Output::TransferEnded { ticket, result } => {
+                    self.operator.transfer_ended(ticket, result);
+                }
+                other => self.hand_out_snapshot(other),
             }
         }
         let sent = self.outbound.flush();
@@ -229,7 +332,8 @@ impl Driver {
             .filter_map(|(index, ticket)| Some((index, self.proposals.take(ticket)?)))
             .collect();
         let entries = apply.entries;
-        self.helpers.apply(ApplyJob { entries, waiting });
+        self.helpers
+            .apply(Job::Apply(ApplyJob { entries, waiting }));
     }
 
     fn report(&self, event: &Event) {
@@ -240,22 +344,26 @@ impl Driver {
             Event::BecameLeader { .. }
             | Event::SteppedDown { .. }
             | Event::LeaderKnown { .. }
-            | Event::ElectionStarted { .. } => tracing::info!(%node, %group, "{event}"),
+            | Event::ElectionStarted { .. }
+            | Event::MembershipInForce { .. }
+            | Event::TransferStarted { .. }
+            | Event::TransferAborted { .. }
+            | Event::SnapshotSending { .. }
+            | Event::SnapshotInstalling { .. }
+            | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
+            Event::EntryDamaged { .. } | Event::EntryMended { .. } | Event::DiskHealth { .. } => {
+                tracing::warn!(%node, %group, "{event}")
+            }
             _ => tracing::debug!(%node, %group, "{event}"),
         }
     }
 
     /// Ends all that waits, then the helpers.
     async fn finish(mut self, failure: Option<&NodeError>) {
-        let Turn {
-            proposals, reads, ..
-        } = self.mailbox.close();
+        let waiting = self.mailbox.close();
         refuse(std::mem::take(&mut self.turn));
-        refuse(Turn {
-            proposals,
-            reads,
-            ..Turn::default()
-        });
+        refuse(waiting);
+        self.operator.stop();
         for reply in self.proposals.take_all() {
             let _ = reply.send(Err(STOPPED_MEANWHILE));
         }
@@ -272,7 +380,10 @@ fn refuse(turn: Turn) {
     for proposal in turn.proposals {
         let _ = proposal.reply.send(Err(ProposeError::Stopped));
     }
-    for reply in turn.reads {
-        let _ = reply.send(Err(ReadError::Stopped));
+    for read in turn.reads {
+        let _ = read.reply.send(Err(ReadError::Stopped));
+    }
+    for request in turn.requests {
+        request.refuse();
     }
 }

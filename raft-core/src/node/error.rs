@@ -35,9 +35,21 @@ pub enum NodeError {
         #[source]
         source: StorageError,
     },
-    /// An entry of the log is not what was written. It is never used as data.
+    /// The state machine holds entries, but there is no trace of a vote: the
+    /// stores do not belong together, or the log's was wiped.
     #[error(
-        "log entry {index} is corrupt: {reason}; replace this replica, or restore its log from a copy that is not older"
+        "the state machine of {replica} holds entries up to {applied}, but its log and vote are empty; remove it from its group and add it again with empty storage and a higher incarnation"
+    )]
+    LogVanished {
+        /// Whose log.
+        replica: ReplicaId,
+        /// What the state machine holds.
+        applied: LogId,
+    },
+    /// A membership in the log is not what was written, so nobody can tell who
+    /// belongs to the group. Other damage is mended from peers.
+    #[error(
+        "the membership at log entry {index} is corrupt: {reason}; replace this replica, or restore its log from a copy that is not older"
     )]
     CorruptEntry {
         /// Its position.
@@ -100,4 +112,13 @@ impl NodeError {
         }
         text
     }
+}
+
+/// Why a checkpoint was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The node is stopped or has failed.
+    #[error("the node is stopped")]
+    Stopped,
 }

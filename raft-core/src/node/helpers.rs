@@ -5,22 +5,22 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::apply::{self, ApplyJob};
+use super::apply::{self, Job};
 use super::error::NodeError;
 use super::inbound::Mailbox;
 use super::metrics::Metrics;
-use super::persist::{self, Stores};
+use super::persist::{self, Stores, WriteJob};
 use super::reader;
 use crate::log_store::LogStore;
-use crate::protocol::{Persist, ReadLog};
+use crate::protocol::ReadLog;
 use crate::state_machine::StateMachine;
 
 /// The helper tasks of one node, as the loop sees them.
 pub(super) struct Helpers {
     // Unbounded, because the protocol bounds what is under way: applies to one
     // batch, persists as the module `persist` says.
-    persist: mpsc::UnboundedSender<Persist>,
-    apply: mpsc::UnboundedSender<ApplyJob>,
+    persist: mpsc::UnboundedSender<WriteJob>,
+    apply: mpsc::UnboundedSender<Job>,
     tasks: JoinSet<()>,
     writer: Id,
     applier: Id,
@@ -56,13 +56,13 @@ impl Helpers {
         }
     }
 
-    /// Has something made durable. A writer that is gone has reported why.
-    pub(super) fn persist(&self, request: Persist) {
-        drop(self.persist.send(request));
+    /// Has something written. A writer that is gone has reported why.
+    pub(super) fn write(&self, job: WriteJob) {
+        drop(self.persist.send(job));
     }
 
-    /// Has something applied. An applier that is gone has reported why.
-    pub(super) fn apply(&self, job: ApplyJob) {
+    /// Has something done with the state machine. If its task is gone, that has reported why.
+    pub(super) fn apply(&self, job: Job) {
         drop(self.apply.send(job));
     }
 

@@ -13,14 +13,16 @@ use tokio::sync::{Notify, oneshot};
 
 use super::error::NodeError;
 use super::metrics::Metrics;
+use super::requests::Request;
+use super::snapshots::Offered;
 use super::{Committed, NodeConfig};
 use crate::entry::LogSlice;
 use crate::error::{ProposeError, ReadError};
 use crate::message::{Envelope, Message, MessageClass};
 use crate::network::{Inbox, NetworkError, SnapshotHeader};
-use crate::protocol::{PersistToken, ReadToken};
-use crate::snapshot::{SnapshotMeta, SnapshotReader};
-use crate::types::LogIndex;
+use crate::protocol::{Consistency, PersistToken, ReadToken, SnapshotToken};
+use crate::snapshot::{Snapshot, SnapshotMeta, SnapshotReader};
+use crate::types::{LogId, LogIndex};
 
 /// Where the outcome of a proposal goes.
 pub(super) type ProposalReply = oneshot::Sender<Result<Committed, ProposeError>>;
@@ -35,26 +37,58 @@ pub(super) struct NewProposal {
     pub(super) reply: ProposalReply,
 }
 
-/// Something the loop asked for and that is done.
+/// A read that the protocol has not seen yet.
 #[derive(Debug)]
+pub(super) struct NewRead {
+    pub(super) consistency: Consistency,
+    pub(super) reply: ReadReply,
+}
+
+/// Requests of operators that wait for the loop; beyond, they are refused.
+const MAX_REQUESTS: usize = 1000;
+
+/// Snapshots offered that wait for the loop; beyond, they are refused.
+const MAX_OFFERS: usize = 16;
+
+/// Something the loop asked for and that is done.
 pub(super) enum Completion {
     /// The writer: everything up to this token is durable.
     Persisted(PersistToken),
     /// The reader: what the log holds.
-    LogRead { token: ReadToken, entries: LogSlice },
+    LogRead {
+        token: ReadToken,
+        entries: LogSlice,
+        corrupt: Option<LogIndex>,
+    },
     /// The state machine: where it stands, and what of that a crash leaves.
     Applied { index: LogIndex, durable: LogIndex },
+    /// The state machine is durable up to here.
+    Checkpointed(LogIndex),
+    /// The state machine: a snapshot to send.
+    SnapshotReady {
+        token: SnapshotToken,
+        snapshot: Snapshot,
+    },
+    /// A snapshot was sent, or was not.
+    SnapshotSent {
+        token: SnapshotToken,
+        installed: Option<LogId>,
+    },
+    /// The state machine was restored, or is as it was.
+    SnapshotRestored { token: SnapshotToken, ok: bool },
     /// A task cannot go on, and so the node cannot.
     Failed(NodeError),
 }
 
 /// Everything that waited when the loop looked.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Turn {
     pub(super) completions: Vec<Completion>,
     pub(super) messages: Vec<Envelope>,
     pub(super) proposals: Vec<NewProposal>,
-    pub(super) reads: Vec<ReadReply>,
+    pub(super) reads: Vec<NewRead>,
+    pub(super) requests: Vec<Request>,
+    pub(super) offers: Vec<Offered>,
     /// The node shall stop.
     pub(super) stop: bool,
 }
@@ -65,6 +99,8 @@ impl Turn {
             && self.messages.is_empty()
             && self.proposals.is_empty()
             && self.reads.is_empty()
+            && self.requests.is_empty()
+            && self.offers.is_empty()
             && !self.stop
     }
 }
@@ -79,7 +115,7 @@ struct Limits {
     reads: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queues {
     turn: Turn,
     message_bytes: usize,
@@ -88,7 +124,6 @@ struct Queues {
 }
 
 /// The loop's one inbox.
-#[derive(Debug)]
 pub(super) struct Mailbox {
     queues: Mutex<Queues>,
     wake: Notify,
@@ -131,14 +166,37 @@ impl Mailbox {
     }
 
     /// Takes in a client's read; its outcome goes to `reply`.
-    pub(super) fn read(&self, reply: ReadReply) -> Result<(), ReadError> {
+    pub(super) fn read(&self, consistency: Consistency, reply: ReadReply) -> Result<(), ReadError> {
         let queues = self.open_queues().ok_or(ReadError::Stopped)?;
         let pending = queues.turn.reads.len();
         if pending >= self.limits.reads {
             return Err(ReadError::Overloaded { pending });
         }
-        self.push(queues, |turn| turn.reads.push(reply));
+        self.push(queues, |turn| {
+            turn.reads.push(NewRead { consistency, reply });
+        });
         Ok(())
+    }
+
+    /// Takes in an operator's request; one that has no place is refused.
+    pub(super) fn request(&self, request: Request) {
+        match self.open_queues() {
+            Some(queues) if queues.turn.requests.len() < MAX_REQUESTS => {
+                self.push(queues, |turn| turn.requests.push(request));
+            }
+            _ => request.refuse(),
+        }
+    }
+
+    /// Takes in a snapshot; answers whether there is a place for it.
+    fn offer(&self, offered: Offered) -> bool {
+        match self.open_queues() {
+            Some(queues) if queues.turn.offers.len() < MAX_OFFERS => {
+                self.push(queues, |turn| turn.offers.push(offered));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes in what the loop asked for.
@@ -227,6 +285,7 @@ fn bulk_size(message: &Message) -> usize {
     match message {
         Message::AppendEntries(body) => body.entries.size(),
         Message::Propose(body) => body.commands.iter().map(|(_, data)| data.len() + 32).sum(),
+        Message::FetchedEntry(body) => body.entry.size(),
         _ => 0,
     }
 }
@@ -250,13 +309,26 @@ impl Inbox for Mailbox {
 
     async fn deliver_snapshot(
         &self,
-        _header: SnapshotHeader,
-        _meta: SnapshotMeta,
-        _reader: Box<dyn SnapshotReader>,
+        header: SnapshotHeader,
+        meta: SnapshotMeta,
+        reader: Box<dyn SnapshotReader>,
     ) -> Result<(), NetworkError> {
-        Err(NetworkError::Refused {
-            reason: "snapshots are not installed by this version".to_owned(),
-        })
+        let refused = |reason: &str| NetworkError::Refused {
+            reason: reason.to_owned(),
+        };
+        let (reply, outcome) = oneshot::channel();
+        let offered = Offered {
+            header,
+            meta,
+            reader,
+            reply,
+        };
+        if !self.offer(offered) {
+            return Err(refused("the node is stopped or takes no more snapshots"));
+        }
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(refused("the node stopped meanwhile")))
     }
 }
 
@@ -348,12 +420,13 @@ mod tests {
     #[test]
     fn a_closed_inbox_takes_nothing_and_gives_back_what_waited() {
         let mailbox = mailbox(|_| {});
-        mailbox.read(oneshot::channel().0).unwrap();
+        let read = || mailbox.read(Consistency::Linearizable, oneshot::channel().0);
+        read().unwrap();
 
         assert_eq!(mailbox.close().reads.len(), 1);
 
         mailbox.deliver(vec![commit()]);
-        assert_eq!(mailbox.read(oneshot::channel().0), Err(ReadError::Stopped));
+        assert_eq!(read(), Err(ReadError::Stopped));
         assert!(!mailbox.has_work());
     }
 }

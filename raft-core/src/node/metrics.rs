@@ -17,18 +17,35 @@
 //! | `raft_persist_entries` | histogram | entries in one group commit |
 //! | `raft_apply_seconds` | histogram | one batch in the state machine |
 //! | `raft_apply_entries` | histogram | entries in one batch |
+//! | `raft_snapshots_sent_total` | counter | snapshots begun to be sent to followers |
+//! | `raft_snapshots_installed_total` | counter | snapshots of leaders that this node holds now |
+//! | `raft_membership_changes_total` | counter | configurations that came into force |
+//! | `raft_transfers_total` | counter | leadership transfers begun on this node |
+//! | `raft_transfers_aborted_total` | counter | of them, those that took too long |
+//! | `raft_damaged_entries_total` | counter | log entries found damaged |
+//! | `raft_mended_entries_total` | counter | of them, those replaced by a peer's copy |
 //! | `raft_elections_total` | counter | elections this node started |
 //! | `raft_leader_changes_total` | counter | times a leader became known |
 //! | `raft_term` | gauge | current term |
 //! | `raft_is_leader` | gauge | 1 while leading |
 //! | `raft_commit_index` | gauge | last entry known to be committed |
 //! | `raft_applied_index` | gauge | last entry applied |
+//! | `raft_last_index` | gauge | last entry of the log |
+//! | `raft_durable_index` | gauge | last entry durable here |
+//! | `raft_durable_applied_index` | gauge | what a crash leaves of the state machine |
+//! | `raft_purged_index` | gauge | last entry that the log no longer holds |
+//! | `raft_pending_proposals` | gauge | proposals that wait for their outcome |
+//! | `raft_pending_reads` | gauge | reads that wait for their index |
+//! | `raft_voters` | gauge | voters of the configuration in force |
+//! | `raft_learners` | gauge | learners of the configuration in force |
+//! | `raft_slowest_follower_lag` | gauge | entries that the slowest follower lacks, on the leader |
+//! | `raft_disk_ill` | gauge | 1 while the disk does not get its writes done |
 //! | `raft_failed` | gauge | 1 once the node has failed |
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::status::NodeStatus;
-use crate::protocol::{Event, RoleKind};
+use crate::protocol::{Event, RoleKind, Status};
 use crate::types::{GroupId, NodeId};
 
 macro_rules! metrics {
@@ -62,12 +79,29 @@ metrics! {
     histogram Histogram persist_entries "raft_persist_entries";
     histogram Histogram apply_seconds "raft_apply_seconds";
     histogram Histogram apply_entries "raft_apply_entries";
+    counter Counter snapshots_sent "raft_snapshots_sent_total";
+    counter Counter snapshots_installed "raft_snapshots_installed_total";
+    counter Counter membership_changes "raft_membership_changes_total";
+    counter Counter transfers "raft_transfers_total";
+    counter Counter transfers_aborted "raft_transfers_aborted_total";
+    counter Counter damaged_entries "raft_damaged_entries_total";
+    counter Counter mended_entries "raft_mended_entries_total";
     counter Counter elections "raft_elections_total";
     counter Counter leader_changes "raft_leader_changes_total";
     gauge Gauge term "raft_term";
     gauge Gauge is_leader "raft_is_leader";
     gauge Gauge commit_index "raft_commit_index";
     gauge Gauge applied_index "raft_applied_index";
+    gauge Gauge last_index "raft_last_index";
+    gauge Gauge durable_index "raft_durable_index";
+    gauge Gauge durable_applied_index "raft_durable_applied_index";
+    gauge Gauge purged_index "raft_purged_index";
+    gauge Gauge pending_proposals "raft_pending_proposals";
+    gauge Gauge pending_reads "raft_pending_reads";
+    gauge Gauge voters "raft_voters";
+    gauge Gauge learners "raft_learners";
+    gauge Gauge slowest_follower_lag "raft_slowest_follower_lag";
+    gauge Gauge disk_ill "raft_disk_ill";
     gauge Gauge failed "raft_failed";
 }
 
@@ -85,6 +119,11 @@ impl Metrics {
             Event::BecameLeader { .. } | Event::LeaderKnown { .. } => {
                 self.leader_changes.increment(1);
             }
+            Event::MembershipInForce { .. } => self.membership_changes.increment(1),
+            Event::TransferStarted { .. } => self.transfers.increment(1),
+            Event::TransferAborted { .. } => self.transfers_aborted.increment(1),
+            Event::EntryDamaged { .. } => self.damaged_entries.increment(1),
+            Event::EntryMended { .. } => self.mended_entries.increment(1),
             _ => {}
         }
     }
@@ -99,6 +138,32 @@ impl Metrics {
         self.applied_index.set(gauge_value(raft.last_applied.get()));
         self.failed
             .set(f64::from(u8::from(status.failure.is_some())));
+        self.last_index.set(gauge_value(raft.last_log.index.get()));
+        self.durable_index
+            .set(gauge_value(raft.durable_index.get()));
+        self.durable_applied_index
+            .set(gauge_value(status.durable_applied.get()));
+        self.purged_index.set(gauge_value(raft.purged.index.get()));
+        self.pending_proposals
+            .set(gauge_value(raft.pending_proposals as u64));
+        self.pending_reads
+            .set(gauge_value(raft.pending_reads as u64));
+        self.show_group(raft);
+    }
+
+    /// Shows who belongs to the group, and how far behind the slowest is.
+    fn show_group(&self, raft: &Status) {
+        let voters = raft.membership.voters().len() as u64;
+        let learners = raft.membership.learners().count() as u64;
+        self.voters.set(gauge_value(voters));
+        self.learners.set(gauge_value(learners));
+        let lag = raft
+            .followers
+            .iter()
+            .map(|follower| raft.last_log.index.distance_from(follower.match_index));
+        self.slowest_follower_lag
+            .set(gauge_value(lag.max().unwrap_or(0)));
+        self.disk_ill.set(f64::from(u8::from(raft.disk_is_ill)));
     }
 }
 

@@ -12,7 +12,7 @@
 //! leader's sync, replication and the followers' syncs overlap, and heartbeats
 //! go out while a disk is busy. Batches come from draining, never from waiting.
 //!
-//! Deliberately absent: any rule of Raft; sending and installing snapshots.
+//! Deliberately absent: any rule of Raft.
 
 mod apply;
 mod clock;
@@ -22,11 +22,14 @@ mod held_up;
 mod helpers;
 mod inbound;
 mod metrics;
+mod operator;
 mod outbound;
 mod pending;
 mod persist;
 mod reader;
+mod requests;
 mod restore;
+mod snapshots;
 mod status;
 
 use std::fmt;
@@ -38,23 +41,26 @@ use tokio::sync::{oneshot, watch};
 pub use self::clock::random_seed;
 use self::clock::{Clock, Stopwatch, within};
 use self::driver::{Driver, Parts};
-pub use self::error::NodeError;
+pub use self::error::{CheckpointError, NodeError};
 use self::helpers::Helpers;
 use self::inbound::Mailbox;
 use self::metrics::Metrics;
 use self::outbound::Outbound;
 use self::persist::Stores;
+pub use self::requests::MembershipChanged;
+use self::requests::Request;
 pub use self::status::NodeStatus;
 use self::status::Publisher;
 use crate::config::Config;
-use crate::error::{ProposeError, ReadError};
+use crate::error::{ChangeMembershipError, ProposeError, ReadError, TransferError};
 use crate::log_store::LogStore;
-use crate::membership::Membership;
+use crate::membership::{MemberInfo, Membership};
+use crate::membership_change::MembershipChange;
 use crate::network::{Inbox, Network};
-use crate::protocol::Raft;
+use crate::protocol::{Consistency, Raft, RoleKind};
 use crate::stable_store::StableStore;
 use crate::state_machine::StateMachine;
-use crate::types::{LogId, LogIndex};
+use crate::types::{LogId, LogIndex, NodeId};
 
 /// How one node runs. [`NodeConfig::new`] gives sound defaults.
 #[derive(Clone, Debug)]
@@ -64,7 +70,15 @@ pub struct NodeConfig {
     pub raft: Config,
     /// The members that the group started with; the same on each of them and at
     /// each start. Memberships in the log take its place.
+    ///
+    /// A node that joins a running group starts with the empty membership, and
+    /// learns from the log who belongs to it.
     pub initial_membership: Membership,
+    /// Where others are, until the membership that this node belongs to says so.
+    /// For a node that joins: the members it may hear from. Default: none.
+    pub peers: Vec<(NodeId, MemberInfo)>,
+    /// Most bytes a second of each snapshot sent to a follower. Default: no limit.
+    pub snapshot_bytes_per_second: Option<u64>,
     /// Most messages that wait for the loop; beyond, they are dropped and counted. Default 65,536.
     pub max_inbox_messages: usize,
     /// Most bytes of entries and commands in messages that wait for the loop. Default 64 MiB.
@@ -77,6 +91,8 @@ impl NodeConfig {
         Self {
             raft,
             initial_membership,
+            peers: Vec::new(),
+            snapshot_bytes_per_second: None,
             max_inbox_messages: 65_536,
             max_inbox_bytes: 64 << 20,
         }
@@ -170,10 +186,13 @@ impl Node {
         let metrics = Arc::new(Metrics::of(replica.node, group));
         let mailbox = Arc::new(Mailbox::new(&config, Arc::clone(&metrics)));
         let status = raft.status();
-        let mut outbound = Outbound::new(Arc::clone(&network), replica.node, group);
+        let mut outbound = Outbound::new(Arc::clone(&network), replica, group, config.peers);
         outbound.follow(&status.membership);
         network.register(group, Arc::clone(&mailbox) as Arc<dyn Inbox>);
-        let stores = Stores { log, stable };
+        let stores = Stores {
+            log: Arc::clone(&log),
+            stable,
+        };
         let parts = Parts {
             raft,
             clock,
@@ -183,6 +202,9 @@ impl Node {
             publisher: Publisher::new(status, durable_applied, Arc::clone(&metrics)),
             durable_applied,
             metrics,
+            network,
+            log,
+            snapshot_rate: config.snapshot_bytes_per_second,
         };
         Ok(Self {
             handle: Arc::new(spawn_loop(config.raft, parts)),
@@ -214,18 +236,18 @@ impl Node {
         }
     }
 
-    /// Waits until this node's state machine holds everything that was
-    /// acknowledged before the call; reading it afterwards is linearizable.
-    /// Answers the index it holds at least.
+    /// Waits until this node's state machine may be read as `consistency` says:
+    /// linearizably, once it holds everything that was acknowledged before the
+    /// call. Answers the index it holds at least.
     ///
     /// # Errors
     ///
     /// See [`ReadError`]; [`ReadError::Unconfirmed`] at the latest after
     /// [`Config::request_timeout`].
-    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+    pub async fn read(&self, consistency: Consistency) -> Result<LogIndex, ReadError> {
         let watch = Stopwatch::started();
         let (reply, outcome) = oneshot::channel();
-        self.handle.mailbox.read(reply)?;
+        self.handle.mailbox.read(consistency, reply)?;
         match within(self.handle.config.request_timeout, outcome).await {
             Some(Ok(outcome)) => {
                 if outcome.is_ok() {
@@ -236,6 +258,54 @@ impl Node {
             Some(Err(_)) => Err(ReadError::Stopped),
             None => Err(ReadError::Unconfirmed),
         }
+    }
+
+    /// Changes who belongs to the group, from whichever node this is. Returns
+    /// once the new configuration is committed and no joint one is in force.
+    ///
+    /// Dropping the future does not take the change back.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeMembershipError`]; unknown at the latest after
+    /// [`Config::request_timeout`].
+    pub async fn change_membership(
+        &self,
+        change: MembershipChange,
+    ) -> Result<MembershipChanged, ChangeMembershipError> {
+        let (reply, outcome) = oneshot::channel();
+        let request = Request::Change(change, reply);
+        self.handle.mailbox.request(request);
+        let outcome = within(self.handle.config.request_timeout * 2, outcome).await;
+        match outcome {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) | None => Err(ChangeMembershipError::Unknown),
+        }
+    }
+
+    /// Hands this node's leadership over: to `to`, or to the most advanced other
+    /// voter. Returns when the next leader is known. Proposals that arrive
+    /// meanwhile wait, or are refused, as [`Config::during_transfer`] says.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransferError`]; this node may go on leading.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, TransferError> {
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.request(Request::Transfer(to, reply));
+        outcome.await.unwrap_or(Err(TransferError::Stopped))
+    }
+
+    /// Makes the state machine durable as it is now, and cuts the log as far as
+    /// the configuration lets. Answers the position that is durable then.
+    ///
+    /// # Errors
+    ///
+    /// When the node is stopped, or stops because the state cannot be written.
+    pub async fn checkpoint(&self) -> Result<LogIndex, CheckpointError> {
+        let (reply, outcome) = oneshot::channel();
+        self.handle.mailbox.request(Request::Checkpoint(reply));
+        outcome.await.unwrap_or(Err(CheckpointError::Stopped))
     }
 
     /// The node at a glance. Copies the status; [`Node::watch`] lends it.
@@ -257,11 +327,34 @@ impl Node {
     /// Stops the node and returns when all its tasks have ended and its stores
     /// are let go; a disk that hangs is waited for. Requests that wait end at once:
     /// as stopped, or as unknown if they may be in the log. Stopping again is no harm.
+    ///
+    /// A leader hands its leadership over first, which takes at most twice
+    /// [`Config::transfer_timeout`]; dropping all handles stops without that.
     pub async fn shutdown(&self) {
+        self.leave_leadership().await;
         self.handle.mailbox.request_stop();
         let mut ended = self.handle.ended.clone();
         // It never changes: an error is the word that it closed.
         while ended.changed().await.is_ok() {}
+    }
+}
+
+impl Node {
+    /// Whether or not it works: the others elect a leader in any case.
+    async fn leave_leadership(&self) {
+        let leads_others = {
+            let status = self.handle.status.borrow();
+            status.is_running
+                && status.raft.role == RoleKind::Leader
+                && status.raft.membership.voters().len() > 1
+        };
+        if leads_others {
+            let limit = self.handle.config.transfer_timeout * 2;
+            let transfer = within(limit, self.transfer_leadership(None)).await;
+            if let Some(Err(error)) = transfer {
+                tracing::debug!(%error, "stops without having handed leadership over");
+            }
+        }
     }
 }
 

@@ -3,18 +3,21 @@
 //! The queue per peer is the transport's: it is bounded and never blocks
 //! (duties 1 and 2 of [`Network`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::membership::Membership;
+use crate::membership::{MemberInfo, Membership};
 use crate::message::Envelope;
 use crate::network::Network;
-use crate::types::{GroupId, NodeId};
+use crate::types::{GroupId, NodeId, ReplicaId};
 
 /// The way out of one node.
 pub(super) struct Outbound {
     network: Arc<dyn Network>,
-    own: NodeId,
+    own: ReplicaId,
     group: GroupId,
+    /// Where others are, until the membership says so.
+    seeds: Vec<(NodeId, MemberInfo)>,
     /// What the transport knows of the members.
     membership: Option<Arc<Membership>>,
     /// A handful of peers: looking through them is faster than a map.
@@ -22,11 +25,17 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
-    pub(super) fn new(network: Arc<dyn Network>, own: NodeId, group: GroupId) -> Self {
+    pub(super) fn new(
+        network: Arc<dyn Network>,
+        own: ReplicaId,
+        group: GroupId,
+        seeds: Vec<(NodeId, MemberInfo)>,
+    ) -> Self {
         Self {
             network,
             own,
             group,
+            seeds,
             membership: None,
             batches: Vec::new(),
         }
@@ -41,14 +50,18 @@ impl Outbound {
         {
             return;
         }
-        self.membership = Some(Arc::clone(membership));
-        let peers = membership
-            .members()
-            .iter()
-            .filter(|&(&node, _)| node != self.own)
-            .map(|(&node, info)| (node, info.clone()))
-            .collect();
-        self.network.set_peers(self.group, peers);
+        let mut peers = BTreeMap::new();
+        if !membership.contains(self.own) {
+            peers.extend(self.seeds.iter().cloned());
+        }
+        // Who was removed just now is told so, and needs an address until then.
+        if let Some(former) = self.membership.replace(Arc::clone(membership)) {
+            peers.extend(former.members().clone());
+        }
+        peers.extend(membership.members().clone());
+        peers.remove(&self.own.node);
+        self.network
+            .set_peers(self.group, peers.into_iter().collect());
     }
 
     pub(super) fn push(&mut self, envelope: Envelope) {

@@ -17,15 +17,24 @@ use super::error::NodeError;
 use super::inbound::{Completion, Mailbox};
 use super::metrics::{Metrics, gauge_value};
 use crate::entry::{Entry, LogSlice};
+use crate::error::StorageError;
 use crate::hard_state::HardState;
 use crate::log_store::{AppendBatch, LogStore};
 use crate::protocol::{Persist, PersistToken};
 use crate::stable_store::StableStore;
-use crate::types::LogIndex;
+use crate::types::{LogId, LogIndex};
 
 /// Entries up to this size share a sync; what queues beyond goes with the next
 /// one, so that a flood does not make its first entries wait for its last.
 const MAX_GROUP_BYTES: usize = 16 << 20;
+
+/// Something to write.
+#[derive(Debug)]
+pub(super) enum WriteJob {
+    Persist(Persist),
+    Purge(LogId),
+    Repair(LogSlice),
+}
 
 /// Where the writer writes.
 pub(super) struct Stores {
@@ -36,28 +45,84 @@ pub(super) struct Stores {
 /// Makes durable what comes, in order, until nothing more comes.
 pub(super) async fn run(
     stores: Stores,
-    mut requests: mpsc::UnboundedReceiver<Persist>,
+    mut jobs: mpsc::UnboundedReceiver<WriteJob>,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
 ) {
-    while let Some(first) = requests.recv().await {
-        let mut group = Group::default();
-        group.add(first);
-        while group.bytes < MAX_GROUP_BYTES {
-            match requests.try_recv() {
-                Ok(next) => group.add(next),
-                Err(_) => break,
+    // A job that ended a group and comes after it.
+    let mut next = None;
+    loop {
+        let job = match next.take() {
+            Some(job) => job,
+            None => match jobs.recv().await {
+                Some(job) => job,
+                None => return,
+            },
+        };
+        let done = match job {
+            WriteJob::Persist(first) => {
+                let group = gather(first, &mut jobs, &mut next);
+                write_group(&stores, group, &mailbox, &metrics).await
             }
+            WriteJob::Purge(up_to) => purge(stores.log.as_ref(), up_to).await,
+            WriteJob::Repair(entries) => repair(stores.log.as_ref(), entries).await,
+        };
+        if let Err(error) = done {
+            return mailbox.complete(Completion::Failed(error));
         }
-        let watch = Stopwatch::started();
-        metrics
-            .persist_entries
-            .record(gauge_value(group.entries.len() as u64));
-        match write(&stores, group).await {
-            Ok(token) => mailbox.complete(Completion::Persisted(token)),
-            Err(error) => return mailbox.complete(Completion::Failed(error)),
+    }
+}
+
+/// Takes what queued behind `first` into its group, up to a job of another kind.
+fn gather(
+    first: Persist,
+    jobs: &mut mpsc::UnboundedReceiver<WriteJob>,
+    next: &mut Option<WriteJob>,
+) -> Group {
+    let mut group = Group::default();
+    group.add(first);
+    while group.bytes < MAX_GROUP_BYTES {
+        match jobs.try_recv() {
+            // The log starts anew: nothing before that shares a write with it.
+            Ok(WriteJob::Persist(request)) if request.reset.is_none() => group.add(request),
+            Ok(other) => {
+                *next = Some(other);
+                break;
+            }
+            Err(_) => break,
         }
-        metrics.persist_seconds.record(watch.elapsed());
+    }
+    group
+}
+
+async fn write_group(
+    stores: &Stores,
+    group: Group,
+    mailbox: &Mailbox,
+    metrics: &Metrics,
+) -> Result<(), NodeError> {
+    let watch = Stopwatch::started();
+    let count = group.entries.len() as u64;
+    metrics.persist_entries.record(gauge_value(count));
+    let token = write(stores, group).await?;
+    mailbox.complete(Completion::Persisted(token));
+    metrics.persist_seconds.record(watch.elapsed());
+    Ok(())
+}
+
+async fn purge(log: &dyn LogStore, up_to: LogId) -> Result<(), NodeError> {
+    let purged = log.purge(up_to).await;
+    purged.map_err(|source| NodeError::storage("purging the log", source))
+}
+
+/// A store that cannot replace single entries says so, and the copies stay in memory.
+async fn repair(log: &dyn LogStore, entries: LogSlice) -> Result<(), NodeError> {
+    match log.repair(entries).await {
+        Err(StorageError::Misuse { reason }) => {
+            tracing::warn!(reason, "a damaged entry stays damaged on disk");
+            Ok(())
+        }
+        done => done.map_err(|source| NodeError::storage("mending the log", source)),
     }
 }
 
@@ -68,6 +133,10 @@ async fn write(stores: &Stores, group: Group) -> Result<PersistToken, NodeError>
         saved.map_err(|source| NodeError::storage("saving term and vote", source))?;
     }
     let token = group.token;
+    if let Some(snapshot) = group.reset {
+        let reset = stores.log.reset(snapshot).await;
+        reset.map_err(|source| NodeError::storage("resetting the log", source))?;
+    }
     if let Some(batch) = group.into_batch() {
         let appended = stores.log.append(batch).await;
         appended.map_err(|source| NodeError::storage("appending to the log", source))?;
@@ -80,6 +149,8 @@ async fn write(stores: &Stores, group: Group) -> Result<PersistToken, NodeError>
 struct Group {
     token: PersistToken,
     hard_state: Option<HardState>,
+    /// The log starts anew after this, before anything else.
+    reset: Option<LogId>,
     /// The first entry of the store to forget.
     truncate_from: Option<LogIndex>,
     /// From here on the group alone says what the log holds; the store's part ends before.
@@ -92,6 +163,7 @@ impl Group {
     fn add(&mut self, request: Persist) {
         self.token = request.token;
         self.hard_state = request.hard_state.or(self.hard_state);
+        self.reset = request.reset.or(self.reset);
         if let Some(from) = request.truncate_from {
             self.truncate(from);
         }
@@ -136,7 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::{LogId, Term};
+    use crate::types::Term;
 
     /// A log as the duties of `LogStore` see it, one change at a time.
     #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -176,6 +248,7 @@ mod tests {
         Persist {
             token: PersistToken(token),
             hard_state: None,
+            reset: None,
             truncate_from: truncate_from.map(LogIndex::new),
             entries: LogSlice::new(entries).unwrap(),
         }

@@ -11,7 +11,7 @@ use crate::membership::Membership;
 use crate::protocol::Restored;
 use crate::stable_store::{StableState, StableStore};
 use crate::state_machine::AppliedState;
-use crate::types::LogIndex;
+use crate::types::{LogId, LogIndex};
 
 /// Reads the durable state of a replica.
 pub(super) async fn load(
@@ -25,7 +25,19 @@ pub(super) async fn load(
         .bounds()
         .await
         .map_err(|source| NodeError::storage("reading the log", source))?;
-    let entries = load_metadata(log, bounds).await?;
+    let mut entries = load_metadata(log, bounds).await?;
+    let mut bounds = bounds;
+    if install_was_interrupted(bounds, &entries, applied.last_applied) {
+        check_vote(config, hard_state, applied.last_applied)?;
+        log.reset(applied.last_applied)
+            .await
+            .map_err(|source| NodeError::storage("resetting the log to the snapshot", source))?;
+        entries.clear();
+        bounds = LogBounds {
+            purged: applied.last_applied,
+            last: applied.last_applied,
+        };
+    }
     let membership_entries = load_memberships(log, &entries).await?;
     // Where the log starts at a snapshot, the state machine knows who was a
     // member there. A later membership in the log takes its place in any case.
@@ -40,6 +52,29 @@ pub(super) async fn load(
         membership: Arc::new(membership),
         membership_entries,
         last_applied: applied.last_applied.index,
+    })
+}
+
+/// Whether the state machine was restored from a snapshot and the log did not
+/// follow: it ends before it, or holds something else there.
+fn install_was_interrupted(bounds: LogBounds, entries: &[EntryMeta], applied: LogId) -> bool {
+    if applied.index <= bounds.purged.index {
+        return applied.index == bounds.purged.index && applied != bounds.purged;
+    }
+    let offset = applied.index.distance_from(bounds.purged.index.next());
+    let held = usize::try_from(offset).ok().and_then(|at| entries.get(at));
+    held.is_none_or(|meta| meta.log_id != applied)
+}
+
+/// Nobody gets a snapshot without having been in a term: a node that has a state
+/// and no term has lost its log and its vote.
+fn check_vote(config: &NodeConfig, state: HardState, applied: LogId) -> Result<(), NodeError> {
+    if state.current_term >= applied.term {
+        return Ok(());
+    }
+    Err(NodeError::LogVanished {
+        replica: config.raft.replica,
+        applied,
     })
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::error::NodeError;
 use super::metrics::Metrics;
+use crate::log_store::StorageHealth;
 use crate::protocol::{RoleKind, Status};
 use crate::types::LogIndex;
 
@@ -18,6 +19,8 @@ pub struct NodeStatus {
     pub raft: Status,
     /// The position up to which a crash loses nothing of the state machine.
     pub durable_applied: LogIndex,
+    /// How the log store is.
+    pub storage: StorageHealth,
     /// Whether the node takes requests.
     pub is_running: bool,
     /// Why the node failed, if it did. It does not recover; start it anew.
@@ -37,6 +40,7 @@ impl Publisher {
         let status = NodeStatus {
             raft,
             durable_applied,
+            storage: StorageHealth::Healthy,
             is_running: true,
             failure: None,
         };
@@ -52,13 +56,17 @@ impl Publisher {
     }
 
     /// Shows the replica after a turn; wakes watchers only if something changed.
-    pub(super) fn publish(&self, raft: Status, durable_applied: LogIndex) {
+    pub(super) fn publish(&self, raft: Status, durable_applied: LogIndex, storage: StorageHealth) {
         self.update(|status| {
-            if status.raft == raft && status.durable_applied == durable_applied {
+            let is_same = status.raft == raft
+                && status.durable_applied == durable_applied
+                && status.storage == storage;
+            if is_same {
                 return false;
             }
             status.raft = raft;
             status.durable_applied = durable_applied;
+            status.storage = storage;
             true
         });
     }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use raft_core::memory::{MemoryLogStore, MemoryStateMachine};
 use raft_core::node::{Node, NodeError};
 use raft_core::{
-    AppendBatch, AppliedState, EntryMeta, HardState, LogBounds, LogId, LogIndex, LogSlice,
-    LogStore, ProposeError, ReadError, Snapshot, SnapshotMeta, SnapshotReader, StableState,
-    StableStore, StateMachine, StorageError, StorageHealth, StoredEntry, async_trait,
+    AppendBatch, AppliedState, Consistency, EntryMeta, HardState, LogBounds, LogId, LogIndex,
+    LogSlice, LogStore, ProposeError, ReadError, Snapshot, SnapshotMeta, SnapshotReader,
+    StableState, StableStore, StateMachine, StorageError, StorageHealth, StoredEntry, async_trait,
 };
 
 use crate::hosts::{Host, command, hosts, leader_of, wait_until};
@@ -196,7 +196,10 @@ async fn assert_failed(node: &Node, what: &str) {
         node.propose(command("later")).await,
         Err(ProposeError::Stopped)
     );
-    assert_eq!(node.read_index().await, Err(ReadError::Stopped));
+    assert_eq!(
+        node.read(Consistency::Linearizable).await,
+        Err(ReadError::Stopped)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +245,7 @@ async fn requests_end_in_time_while_the_state_machine_hangs() {
     machine.set(Fault::Stall);
     let (proposed, read) = tokio::join!(node.propose(command("stuck")), async {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        node.read_index().await
+        node.read(Consistency::Linearizable).await
     });
 
     assert!(is_unknown(&proposed), "{proposed:?}");
@@ -333,7 +336,7 @@ async fn a_new_state_machine_is_filled_from_the_log() {
     host.state = MemoryStateMachine::new();
     let node = host.start().await;
     leader_of(std::slice::from_ref(&node)).await;
-    node.read_index().await.unwrap();
+    node.read(Consistency::Linearizable).await.unwrap();
 
     assert_eq!(host.state.commands(), ["a", "b", "c"]);
 }

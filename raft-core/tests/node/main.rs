@@ -5,7 +5,7 @@ mod hosts;
 
 use bytes::Bytes;
 use raft_core::node::Node;
-use raft_core::{NodeId, ProposeError, ReadError};
+use raft_core::{Consistency, NodeId, ProposeError, ReadError};
 
 use crate::hosts::{command, hosts, leader_of, start_all, wait_until};
 
@@ -19,7 +19,7 @@ async fn proposals_on_every_node_reach_every_state_machine() {
         node.propose(command(text)).await.unwrap();
     }
     for node in &nodes {
-        node.read_index().await.unwrap();
+        node.read(Consistency::Linearizable).await.unwrap();
     }
 
     for host in &hosts {
@@ -62,7 +62,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
     }
     others[0].propose(command("during")).await.unwrap();
     assert!(
-        nodes[old].read_index().await.is_err(),
+        nodes[old].read(Consistency::Linearizable).await.is_err(),
         "a deposed leader serves no read"
     );
 
@@ -70,7 +70,7 @@ async fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
     leader_of(&nodes).await;
     nodes[old].propose(command("after")).await.unwrap();
     for node in &nodes {
-        node.read_index().await.unwrap();
+        node.read(Consistency::Linearizable).await.unwrap();
     }
     for host in &hosts {
         assert_eq!(host.state.commands(), ["before", "during", "after"]);
@@ -93,7 +93,10 @@ async fn without_a_quorum_proposals_end_and_leave_no_doubt_about_refusals() {
         "{appended:?}"
     );
     assert_eq!(refused, Err(ProposeError::NoLeader));
-    assert_eq!(nodes[leader].read_index().await, Err(ReadError::NoLeader));
+    assert_eq!(
+        nodes[leader].read(Consistency::Linearizable).await,
+        Err(ReadError::NoLeader)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +112,7 @@ async fn a_group_that_was_stopped_goes_on_where_it_was() {
     let nodes = start_all(&hosts).await;
     leader_of(&nodes).await;
     nodes[1].propose(command("b")).await.unwrap();
-    nodes[2].read_index().await.unwrap();
+    nodes[2].read(Consistency::Linearizable).await.unwrap();
 
     assert_eq!(hosts[2].state.commands(), ["a", "b"]);
 }
@@ -121,7 +124,10 @@ async fn a_stopped_node_answers_that_it_is_stopped() {
     node.shutdown().await;
 
     assert_eq!(node.propose(command("a")).await, Err(ProposeError::Stopped));
-    assert_eq!(node.read_index().await, Err(ReadError::Stopped));
+    assert_eq!(
+        node.read(Consistency::Linearizable).await,
+        Err(ReadError::Stopped)
+    );
     assert!(!node.status().is_running);
 }
 
@@ -143,7 +149,7 @@ async fn many_proposals_at_once_all_end_and_are_applied_once() {
     }
 
     for (node, host) in nodes.iter().zip(&hosts) {
-        node.read_index().await.unwrap();
+        node.read(Consistency::Linearizable).await.unwrap();
         let mut commands = host.state.commands();
         commands.sort();
         let expected: Vec<_> = (0..600u32).map(|n| n.to_be_bytes().to_vec()).collect();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::node::{Node, NodeStatus};
-use raft_core::{NodeId, ProposeError, ReadError, Term};
+use raft_core::{Consistency, NodeId, ProposeError, ReadError, Term};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::metadata::MetadataMap;
 
@@ -161,7 +161,7 @@ impl Backend {
     /// Returns once this member's store holds every write acknowledged before the call.
     pub async fn linearize(&self, deadline: Deadline) -> Result<(), ApiError> {
         loop {
-            match timeout_at(deadline.at(), self.node.read_index()).await {
+            match timeout_at(deadline.at(), self.node.read(Consistency::Linearizable)).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(ReadError::NoLeader | ReadError::Unconfirmed)) => {
                     self.await_leader(deadline).await?;
