@@ -108,7 +108,9 @@ impl Raft {
         progress.heard(now);
         match body.result {
             AppendResult::Accepted { received, durable } => {
-                if !self.log.contains(received) || !self.log.contains(durable) || durable > received
+                if !self.log.may_agree(received)
+                    || !self.log.may_agree(durable)
+                    || durable > received
                 {
                     return self.drop_message(envelope.from, "acknowledges entries we do not have");
                 }
@@ -121,9 +123,13 @@ impl Raft {
             }
             AppendResult::Rejected { previous, hint } => {
                 if progress.is_current_rejection(previous) {
-                    let below = previous.previous().unwrap_or_default();
-                    let agree = self.log.highest_at_most(hint.index.min(below), hint.term);
-                    progress.begin_probing(agree.index.next());
+                    let below = hint.index.min(previous.previous().unwrap_or_default());
+                    if below < self.log.purged().index {
+                        progress.begin_snapshot();
+                    } else {
+                        let agree = self.log.highest_at_most(below, hint.term);
+                        progress.begin_probing(agree.index.next());
+                    }
                 }
             }
         }
@@ -150,7 +156,7 @@ impl Raft {
             progress.answered_round_of = begun.map_or(progress.answered_round_of, |(_, at)| *at);
         }
         let (received, durable) = (body.received, body.durable);
-        if !self.log.contains(received) || !self.log.contains(durable) || durable > received {
+        if !self.log.may_agree(received) || !self.log.may_agree(durable) || durable > received {
             return self.drop_message(envelope.from, "acknowledges entries we do not have");
         }
         let rises = progress.accepted(received.index, durable.index);

@@ -18,6 +18,7 @@ pub(crate) struct Host {
     pub(crate) state: MemoryStateMachine,
     /// In place of `state`, for one start.
     pub(crate) state_machine: Arc<Mutex<Option<Box<dyn StateMachine>>>>,
+    pub(crate) adjust: fn(&mut Config),
     hub: MemoryHub,
     size: u64,
 }
@@ -28,14 +29,37 @@ impl Host {
         self.try_start().await.expect("the backends are sound")
     }
 
+    /// Who joins later starts without knowing anybody.
+    fn initial_membership(&self) -> Membership {
+        match self.id <= self.size {
+            true => Membership::of_ids(1..=self.size),
+            false => Membership::default(),
+        }
+    }
+
+    /// A new node on the same hub that is to join the group.
+    pub(crate) fn newcomer(&self, id: u64) -> Self {
+        Self {
+            id,
+            log: Arc::new(MemoryLogStore::new()),
+            stable: Arc::new(MemoryStableStore::new()),
+            state: MemoryStateMachine::new(),
+            state_machine: Arc::default(),
+            adjust: self.adjust,
+            hub: self.hub.clone(),
+            size: self.size,
+        }
+    }
+
     pub(crate) async fn try_start(&self) -> Result<Node, NodeError> {
         let other = self
             .state_machine
             .lock()
             .expect("no holder of this lock panics")
             .take();
-        let raft = Config::new(ReplicaId::first(self.id), random_seed());
-        let config = NodeConfig::new(raft, Membership::of_ids(1..=self.size));
+        let mut raft = Config::new(ReplicaId::first(self.id), random_seed());
+        (self.adjust)(&mut raft);
+        let config = NodeConfig::new(raft, self.initial_membership());
         let backends = Backends {
             log: Arc::clone(&self.log),
             stable: Arc::clone(&self.stable),
@@ -54,6 +78,7 @@ pub(crate) fn hosts(size: u64) -> (MemoryHub, Vec<Host>) {
         stable: Arc::new(MemoryStableStore::new()),
         state: MemoryStateMachine::new(),
         state_machine: Arc::default(),
+        adjust: |_| {},
         hub: hub.clone(),
         size,
     };

@@ -1,6 +1,7 @@
 //! The driver with in-memory backends, in paused time.
 
 mod faults;
+mod group;
 mod hosts;
 
 use bytes::Bytes;

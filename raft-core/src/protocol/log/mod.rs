@@ -96,6 +96,12 @@ impl RaftLog {
         self.term_at(id.index) == Some(id.term)
     }
 
+    /// Whether another log that holds `id` can agree with this one so far. What
+    /// was purged here is committed, and cannot be compared any more.
+    pub(crate) fn may_agree(&self, id: LogId) -> bool {
+        id.index < self.purged().index || self.contains(id)
+    }
+
     /// The highest entry at or below `index` whose term is at most `term`: where
     /// two logs may still agree, about one step per term (Raft §5.3, end).
     pub(crate) fn highest_at_most(&self, index: LogIndex, term: Term) -> LogId {
