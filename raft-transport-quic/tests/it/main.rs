@@ -11,3 +11,4 @@ mod reconnect;
 mod snapshot;
 mod support;
 mod wire_format;
+mod wire_messages;

@@ -4,15 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use raft_core::message::{
-    AppendEntries, AppendReply, AppendResult, Commit, Heartbeat, HeartbeatReply, PreVote,
-    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RequestVote,
-    RequestVoteReply,
-};
-use raft_core::{
-    Entry, Envelope, GroupId, Incarnation, LogId, LogIndex, LogSlice, Membership, Message, NodeId,
-    Payload, ReplicaId, RequestId, Term,
-};
+use raft_core::{Envelope, GroupId, Incarnation, Message, NodeId, ReplicaId, Term};
 use raft_transport_quic::frame::{
     FRAME_VERSION, FrameBuilder, FrameError, FrameKind, FrameReader, HEADER_LEN,
 };
@@ -20,144 +12,7 @@ use raft_transport_quic::wire::{WIRE_VERSION, WireError, decode_batch, encode_ba
 use tokio::io::AsyncWriteExt;
 
 use crate::support::Random;
-
-const REQUEST: RequestId = RequestId {
-    boot: 0x1234_5678_9abc_def0,
-    sequence: 300,
-};
-
-fn entries() -> LogSlice {
-    let membership = Payload::Membership(Box::new(Membership::of_ids([1, 2, 70_000])));
-    LogSlice::new(vec![
-        Entry::blank(LogId::new(4, 41)),
-        Entry::command(LogId::new(5, 42), REQUEST, Bytes::from_static(b"set x")),
-        Entry {
-            log_id: LogId::new(5, 43),
-            payload: membership,
-        },
-    ])
-    .unwrap()
-}
-
-/// One message of every kind and variant, in the order of their numbers.
-fn messages() -> Vec<(&'static str, Message)> {
-    let log = LogId::new(5, 43);
-    let index = LogIndex::new(43);
-    let rejected = AppendResult::Rejected {
-        previous: index,
-        hint: LogId::new(4, 40),
-    };
-    let accepted = AppendResult::Accepted {
-        received: log,
-        durable: LogId::new(5, 42),
-    };
-    let named = |name: &'static str, message: Message| (name, message);
-    vec![
-        named(
-            "pre_vote",
-            Message::PreVote(PreVote {
-                proposed_term: Term::new(6),
-                last_log: log,
-            }),
-        ),
-        named(
-            "pre_vote_reply",
-            Message::PreVoteReply(PreVoteReply {
-                proposed_term: Term::new(6),
-                granted: true,
-            }),
-        ),
-        named(
-            "request_vote",
-            Message::RequestVote(RequestVote {
-                last_log: log,
-                leadership_transfer: false,
-            }),
-        ),
-        named(
-            "request_vote_reply",
-            Message::RequestVoteReply(RequestVoteReply {
-                vote_term: Term::new(6),
-                granted: false,
-            }),
-        ),
-        named(
-            "append_entries",
-            Message::AppendEntries(AppendEntries {
-                session: 9,
-                previous: LogId::new(4, 40),
-                entries: entries(),
-                commit: LogIndex::new(39),
-            }),
-        ),
-        named(
-            "append_reply/accepted",
-            Message::AppendReply(AppendReply {
-                session: 9,
-                result: accepted,
-            }),
-        ),
-        named(
-            "append_reply/rejected",
-            Message::AppendReply(AppendReply {
-                session: 9,
-                result: rejected,
-            }),
-        ),
-        named(
-            "heartbeat",
-            Message::Heartbeat(Heartbeat {
-                session: 9,
-                round: 1000,
-                commit: index,
-            }),
-        ),
-        named(
-            "heartbeat_reply",
-            Message::HeartbeatReply(HeartbeatReply {
-                session: 9,
-                round: 1000,
-                received: log,
-                durable: LogId::new(5, 42),
-            }),
-        ),
-        named("commit", Message::Commit(Commit { commit: index })),
-        named(
-            "read_index",
-            Message::ReadIndex(ReadIndex { request: REQUEST }),
-        ),
-        named(
-            "read_index_reply/some",
-            Message::ReadIndexReply(ReadIndexReply {
-                request: REQUEST,
-                index: Some(index),
-                commit: index,
-            }),
-        ),
-        named(
-            "read_index_reply/none",
-            Message::ReadIndexReply(ReadIndexReply {
-                request: REQUEST,
-                index: None,
-                commit: index,
-            }),
-        ),
-        named(
-            "propose",
-            Message::Propose(Propose {
-                boot: 7,
-                commands: vec![(1, Bytes::from_static(b"a")), (2, Bytes::new())],
-            }),
-        ),
-        named(
-            "propose_refused",
-            Message::ProposeRefused(ProposeRefused {
-                boot: 7,
-                sequences: vec![1, 2],
-            }),
-        ),
-    ]
-}
+use crate::wire_messages::messages;
 
 fn in_envelope(message: Message) -> Envelope {
     Envelope {
@@ -195,6 +50,11 @@ const fn number(message: &Message) -> usize {
         Message::ReadIndexReply(_) => 10,
         Message::Propose(_) => 11,
         Message::ProposeRefused(_) => 12,
+        Message::ChangeMembership(_) => 13,
+        Message::ChangeMembershipReply(_) => 14,
+        Message::TimeoutNow(_) => 15,
+        Message::FetchEntry(_) => 16,
+        Message::FetchedEntry(_) => 17,
     }
 }
 
@@ -203,7 +63,7 @@ fn there_are_golden_bytes_of_every_kind() {
     let mut kinds: Vec<_> = messages().iter().map(|(_, m)| number(m)).collect();
     kinds.dedup();
 
-    assert_eq!(kinds, (0..=12).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=17).collect::<Vec<_>>());
 }
 
 /// `UPDATE_EXPECT=1` rewrites the file; a change of it needs a new `WIRE_VERSION`.
