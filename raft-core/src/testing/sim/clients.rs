@@ -30,7 +30,7 @@ impl World {
                 self.ask(place, Request::Write(vec![command]))?;
             }
             if !self.nodes[place].has_read && reads == 0 {
-                self.ask(place, Request::Read(1))?;
+                self.ask(place, Request::Read(1, Consistency::Linearizable))?;
             }
         }
         Ok(())
@@ -53,15 +53,21 @@ impl World {
                 };
                 Input::Propose(commands.into_iter().map(propose).collect())
             }
-            Request::Read(count) => {
+            Request::Read(count, consistency) => {
                 let mut tickets = Vec::with_capacity(count);
                 for _ in 0..count {
                     let ticket = node.next_ticket();
-                    self.checkers.reads.began(node.request(ticket));
+                    match consistency {
+                        Consistency::Stale => drop(node.stale_reads.insert(ticket)),
+                        _ => self.checkers.reads.began(node.request(ticket)),
+                    }
+                    if consistency == Consistency::Lease {
+                        node.lease_reads.insert(ticket);
+                    }
                     tickets.push(ticket);
                 }
                 Input::Read {
-                    consistency: Consistency::Linearizable,
+                    consistency,
                     tickets,
                 }
             }

@@ -2,10 +2,12 @@
 
 use super::checker::{Check, hard_state};
 use super::disk::HardStateChanges;
+use super::effects::voter;
+use super::machine::Job;
 use super::world::{Event, World};
 use crate::entry::LogSlice;
-use crate::protocol::{Input, ReadLog};
-use crate::types::NodeId;
+use crate::protocol::{Apply, Input, ReadLog};
+use crate::types::ReplicaId;
 
 impl World {
     /// Schedules the end of the sync under way.
@@ -20,7 +22,7 @@ impl World {
     /// A sync returned.
     pub(crate) fn disk_done(&mut self, place: usize) -> Check {
         let node = &mut self.nodes[place];
-        let id = node.id();
+        let id = node.replica;
         if node.disk.stalled_until > self.now {
             self.schedule_disk(place);
             return Ok(());
@@ -44,12 +46,16 @@ impl World {
     }
 
     /// Durable terms and votes changed.
-    pub(crate) fn check_hard_states(&mut self, id: NodeId, changes: HardStateChanges) -> Check {
+    pub(crate) fn check_hard_states(
+        &mut self,
+        replica: ReplicaId,
+        changes: HardStateChanges,
+    ) -> Check {
         for (old, new) in changes {
-            hard_state::changed(id, old, new)?;
+            hard_state::changed(replica.node, old, new)?;
             if let Some(candidate) = new.voted_for {
-                let term = new.current_term;
-                self.checkers.votes.votes(id, term, candidate.node)?;
+                let (voter, term) = (voter(replica), new.current_term);
+                self.checkers.votes.votes(voter, term, candidate.node)?;
             }
         }
         Ok(())
@@ -76,20 +82,57 @@ impl World {
         )
     }
 
-    /// The state machine finished a batch: clients get their answers.
-    pub(crate) fn apply_done(&mut self, place: usize) -> Check {
-        let node = &mut self.nodes[place];
-        let (id, life, leads) = (node.id(), node.life, node.leads());
-        let Some(batch) = node.machine.next_batch() else {
+    /// Hands a job to the state machine of a node.
+    pub(crate) fn begin_job(&mut self, place: usize, job: Job) {
+        if self.nodes[place].machine.begin(job) {
+            self.schedule_job(place);
+        }
+    }
+
+    fn schedule_job(&mut self, place: usize) {
+        let life = self.nodes[place].life;
+        let delay = self.machine_random.between(10, 3000);
+        self.schedule(delay, Event::ApplyDone { node: place, life });
+    }
+
+    /// The state machine finished a job.
+    pub(crate) fn job_done(&mut self, place: usize) -> Check {
+        let Some(job) = self.nodes[place].machine.next_job() else {
             return Ok(());
         };
+        if !self.nodes[place].machine.is_idle() {
+            self.schedule_job(place);
+        }
+        match job {
+            Job::Apply(batch) => self.applied(place, batch),
+            Job::Checkpoint => {
+                self.flush(place)?;
+                self.handle(place, Input::CheckpointEnded)
+            }
+            Job::Restore(token, image) => self.restored(place, token, &image),
+        }
+    }
+
+    /// The state machine becomes durable as it is.
+    fn flush(&mut self, place: usize) -> Check {
+        let machine = &mut self.nodes[place].machine;
+        machine.flush();
+        let durable = machine.durable.applied();
+        self.trace.note(&[6, place as u64, durable.get()]);
+        self.handle(place, Input::StateDurable(durable))
+    }
+
+    /// The state machine finished a batch: clients get their answers.
+    fn applied(&mut self, place: usize, batch: Apply) -> Check {
+        let node = &mut self.nodes[place];
+        let (id, leads) = (node.id(), node.leads());
         for entry in batch.entries.entries() {
-            let previous = node.machine.state.applied;
+            let previous = node.machine.state.applied();
             node.machine.apply(entry);
-            let state = node.machine.state;
+            let state = &node.machine.state;
             self.checkers
                 .states
-                .applied(id, previous, state.applied, state.digest)?;
+                .applied(id, previous, state.applied(), state.digest)?;
         }
         for (index, ticket) in batch.proposals {
             let request = self.nodes[place].request(ticket);
@@ -101,20 +144,17 @@ impl World {
                 self.report.mark("a forwarded proposal was acknowledged");
             }
         }
-        if self.machine_random.chance(2000) {
-            self.nodes[place].machine.flush();
-        }
-        if !self.nodes[place].machine.is_idle() {
-            let delay = self.machine_random.between(10, 3000);
-            self.schedule(delay, Event::ApplyDone { node: place, life });
-        }
         if self.fault_random.chance(self.faults.crash_after_apply) {
             return self.crash(place, "crash after an apply");
         }
-        let applied = self.nodes[place].machine.state.applied;
+        let applied = self.nodes[place].machine.state.applied();
         self.trace.note(&[5, place as u64, applied.get()]);
         self.trace
             .line(self.now, || format!("{id} applied {applied}"));
-        self.handle(place, Input::Applied(applied))
+        self.handle(place, Input::Applied(applied))?;
+        match self.machine_random.chance(2000) && self.nodes[place].raft.is_some() {
+            true => self.flush(place),
+            false => Ok(()),
+        }
     }
 }

@@ -6,9 +6,11 @@
 //! prefix of what was queued, of any length, though nothing of it was reported;
 //! of the request after that prefix it may keep term and vote without the
 //! entries, because the two are separate stores. A cut and the entries after it
-//! are one atomic write. What is durable is never lost here, and never damaged.
+//! are one atomic write. A purge is a write like others, without an answer. What
+//! is durable is never lost here, and never damaged.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::image::LogImage;
 use super::random::Random;
@@ -28,7 +30,24 @@ pub(crate) struct Disk {
     pub(crate) ever: BTreeSet<LogId>,
     /// Nothing completes before this moment.
     pub(crate) stalled_until: u64,
-    queue: VecDeque<Persist>,
+    queue: VecDeque<Write>,
+}
+
+/// Something on its way to the disk.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// With the snapshot that the log starts anew from, if it does.
+    Persist(Persist, Option<Arc<LogImage>>),
+    Purge(LogId),
+}
+
+impl Write {
+    const fn token(&self) -> Option<PersistToken> {
+        match self {
+            Self::Persist(persist, _) => Some(persist.token),
+            Self::Purge(_) => None,
+        }
+    }
 }
 
 /// What a completion or a crash did to the durable term and vote, step by step.
@@ -44,8 +63,8 @@ pub(crate) struct Remains {
 
 impl Disk {
     /// Begins a write. Answers whether the disk was idle.
-    pub(crate) fn begin(&mut self, persist: Persist) -> bool {
-        self.queue.push_back(persist);
+    pub(crate) fn begin(&mut self, write: Write) -> bool {
+        self.queue.push_back(write);
         self.queue.len() == 1
     }
 
@@ -65,10 +84,10 @@ impl Disk {
         };
         let (mut token, mut changes) = (None, Vec::new());
         for _ in 0..count {
-            let persist = self.queue.pop_front().expect("as many as counted");
-            token = Some(persist.token);
-            self.save_hard_state(&persist, &mut changes);
-            self.save_entries(&persist)?;
+            let write = self.queue.pop_front().expect("as many as counted");
+            token = write.token().or(token);
+            self.save_hard_state(&write, &mut changes);
+            self.save_log(&write)?;
         }
         Ok((token, count, changes))
     }
@@ -78,26 +97,39 @@ impl Disk {
         let mut remains = Remains::default();
         let queue = std::mem::take(&mut self.queue);
         let kept = random.position(queue.len() + 1);
-        for (place, persist) in queue.iter().enumerate() {
+        for (place, write) in queue.iter().enumerate() {
             if place < kept {
-                self.save_hard_state(persist, &mut remains.changes);
-                self.save_entries(persist)?;
-            } else if place == kept && persist.hard_state.is_some() && random.chance(5000) {
-                self.save_hard_state(persist, &mut remains.changes);
+                self.save_hard_state(write, &mut remains.changes);
+                self.save_log(write)?;
+            } else if place == kept && random.chance(5000) {
+                self.save_hard_state(write, &mut remains.changes);
             }
         }
         (remains.kept, remains.lost) = (kept, queue.len() - kept);
         Ok(remains)
     }
 
-    fn save_hard_state(&mut self, persist: &Persist, changes: &mut HardStateChanges) {
+    fn save_hard_state(&mut self, write: &Write, changes: &mut HardStateChanges) {
+        let Write::Persist(persist, _) = write else {
+            return;
+        };
         if let Some(new) = persist.hard_state {
             changes.push((self.hard_state, new));
             self.hard_state = new;
         }
     }
 
-    fn save_entries(&mut self, persist: &Persist) -> Result<(), Violation> {
+    fn save_log(&mut self, write: &Write) -> Result<(), Violation> {
+        let (persist, snapshot) = match write {
+            Write::Persist(persist, snapshot) => (persist, snapshot),
+            Write::Purge(up_to) => {
+                self.log.purge(*up_to);
+                return Ok(());
+            }
+        };
+        if let Some(snapshot) = snapshot {
+            self.log.reset(snapshot);
+        }
         self.log.write(persist.truncate_from, &persist.entries)?;
         let ids = persist.entries.entries().iter().map(|entry| entry.log_id);
         self.ever.extend(ids);
@@ -112,9 +144,9 @@ mod tests {
     use crate::entry::{Entry, LogSlice};
     use crate::types::Term;
 
-    fn write(token: u64) -> Persist {
+    fn write(token: u64) -> Write {
         let entry = Entry::blank(LogId::new(token, token));
-        Persist {
+        let persist = Persist {
             token: PersistToken(token),
             hard_state: Some(HardState {
                 current_term: Term::new(token),
@@ -123,7 +155,8 @@ mod tests {
             reset: None,
             truncate_from: None,
             entries: LogSlice::new(vec![entry]).unwrap(),
-        }
+        };
+        Write::Persist(persist, None)
     }
 
     fn disk_writing(count: u64) -> Disk {

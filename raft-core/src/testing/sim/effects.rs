@@ -2,11 +2,13 @@
 
 use super::checker::durable_before_ack::{self, DurableState};
 use super::checker::{Check, Seen};
+use super::disk::Write;
+use super::machine::Job;
 use super::world::{Event, World};
 use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
 use crate::protocol::{self, Input, Output, RoleKind, StepDownReason, Ticket};
-use crate::types::{LogIndex, NodeId};
+use crate::types::{LogIndex, NodeId, ReplicaId};
 
 impl World {
     /// A node takes something in; its outputs are carried out, and everything is checked.
@@ -33,6 +35,9 @@ impl World {
             if let Output::Persist(persist) = output {
                 let node = &mut self.nodes[place];
                 let (id, first) = (node.id(), persist.entries.first());
+                if let (Some(_), Some(origin)) = (persist.reset, &node.machine.state.origin) {
+                    node.log.reset(origin);
+                }
                 node.log.write(persist.truncate_from, &persist.entries)?;
                 if let Some(first) = first {
                     self.checkers.logs.appended(id, &node.log, first.index)?;
@@ -48,6 +53,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn write(&mut self, place: usize, write: Write) {
+        if self.nodes[place].disk.begin(write) {
+            self.schedule_disk(place);
+        }
     }
 
     fn schedule_wake(&mut self, place: usize) {
@@ -71,9 +82,9 @@ impl World {
                     let (cut, last) = (persist.truncate_from, persist.entries.last());
                     format!("{id} persists {token:?} {state:?} cut {cut:?} up to {last:?}")
                 });
-                if self.nodes[place].disk.begin(persist) {
-                    self.schedule_disk(place);
-                }
+                let origin = self.nodes[place].machine.state.origin.clone();
+                let snapshot = origin.filter(|_| persist.reset.is_some());
+                self.write(place, Write::Persist(persist, snapshot));
                 match self.fault_random.chance(self.faults.crash_before_persist) {
                     true => self.crash(place, "crash before a persist"),
                     false => Ok(()),
@@ -95,12 +106,42 @@ impl World {
                 Ok(())
             }
             Output::Apply(apply) => {
-                if self.nodes[place].machine.begin(apply) {
-                    let delay = self.machine_random.between(10, 3000);
-                    self.schedule(delay, Event::ApplyDone { node: place, life });
-                }
+                self.begin_job(place, Job::Apply(apply));
                 Ok(())
             }
+            Output::Checkpoint => {
+                self.begin_job(place, Job::Checkpoint);
+                Ok(())
+            }
+            Output::Purge(up_to) => {
+                self.report.mark("a log was purged");
+                self.nodes[place].log.purge(up_to);
+                self.write(place, Write::Purge(up_to));
+                Ok(())
+            }
+            Output::SendSnapshot(order) => {
+                self.send_snapshot(place, order);
+                Ok(())
+            }
+            Output::InstallSnapshot(token) => {
+                self.install_snapshot(place, token);
+                Ok(())
+            }
+            Output::SnapshotInstalled(token) => {
+                self.answer_snapshot(place, token, true);
+                Ok(())
+            }
+            Output::RefuseSnapshot { token, .. } => {
+                self.report.mark("a snapshot was refused");
+                self.answer_snapshot(place, token, false);
+                Ok(())
+            }
+            // A stream that was stopped may have arrived already: it is left to arrive late.
+            Output::StopSnapshot(_) => Ok(()),
+            Output::MembershipChanged { ticket, result } => {
+                self.membership_changed(place, ticket, &result)
+            }
+            Output::TransferEnded { ticket, result } => self.transfer_ended(place, ticket, &result),
             Output::ProposalFailed { ticket, error } => {
                 let words = error.to_string();
                 self.trace
@@ -110,17 +151,8 @@ impl World {
                 self.checkers.proposals.failed(request, error.is_refusal())
             }
             Output::ReadDone { ticket, result } => self.read_done(place, ticket, result.ok()),
-            // Nothing of this happens yet: the logs stay short, the members the same.
-            Output::Purge(_)
-            | Output::Repair(_)
-            | Output::Checkpoint
-            | Output::SendSnapshot(_)
-            | Output::StopSnapshot(_)
-            | Output::InstallSnapshot(_)
-            | Output::SnapshotInstalled(_)
-            | Output::RefuseSnapshot { .. }
-            | Output::MembershipChanged { .. }
-            | Output::TransferEnded { .. } => Ok(()),
+            // Nothing durable is ever damaged here.
+            Output::Repair(_) => Ok(()),
             Output::Event(event) => {
                 self.trace.line(self.now, || format!("{id} {event}"));
                 self.count_event(id, &event, before);
@@ -166,18 +198,22 @@ impl World {
     }
 
     fn send(&mut self, place: usize, envelope: Envelope) -> Check {
-        let disk = &self.nodes[place].disk;
+        let node = &self.nodes[place];
+        let disk = &node.disk;
         let durable = DurableState {
             hard_state: disk.hard_state,
             log: &disk.log,
             ever: &disk.ever,
+            state: node.machine.durable.last,
         };
         durable_before_ack::sends(&envelope, durable)?;
         let from = envelope.from.node;
         match &envelope.message {
             Message::RequestVoteReply(reply) if reply.granted => {
                 let (term, candidate) = (reply.vote_term, envelope.to.node);
-                self.checkers.votes.votes(from, term, candidate)?;
+                self.checkers
+                    .votes
+                    .votes(voter(envelope.from), term, candidate)?;
             }
             Message::AppendEntries(_) | Message::Heartbeat(_) => {
                 self.checkers.elections.leads(envelope.term, from)?;
@@ -226,6 +262,7 @@ impl World {
         let (id, leads, request) = (node.id(), node.leads(), node.request(ticket));
         let Some(index) = index else {
             self.report.mark("a read was refused or not confirmed");
+            node.lease_reads.remove(&ticket);
             return self.checkers.reads.failed(id, request);
         };
         node.has_read = true;
@@ -233,7 +270,19 @@ impl World {
         if !leads {
             self.report.mark("a read was served on a follower");
         }
-        let applied = node.machine.state.applied;
+        let applied = node.machine.state.applied();
+        if node.stale_reads.remove(&ticket) {
+            self.report.mark("a local read was served");
+            return Ok(());
+        }
+        if node.lease_reads.remove(&ticket) {
+            self.report.mark("a lease read was served");
+        }
         self.checkers.reads.served(id, request, index, applied)
     }
+}
+
+/// Names a life of a node as a voter of its own: another life has another vote.
+pub(crate) fn voter(replica: ReplicaId) -> NodeId {
+    NodeId::new(replica.node.get() + 1000 * replica.incarnation.get())
 }

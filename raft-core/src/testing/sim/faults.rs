@@ -1,10 +1,13 @@
 //! Crashes, restarts, partitions, pauses and disk stalls.
 
+use std::sync::Arc;
+
 use super::checker::Check;
 use super::report::Violation;
 use super::world::{Event, FaultKind, Phase, World};
 use crate::protocol::{Raft, Restored};
 use crate::time::Timestamp;
+use crate::types::LogId;
 
 impl World {
     /// Schedules the first fault of each kind that the seed drew.
@@ -75,7 +78,10 @@ impl World {
         let Some(raft) = node.raft.take() else {
             return Ok(());
         };
-        let id = node.id();
+        let id = node.replica;
+        node.shipments.clear();
+        node.stale_reads.clear();
+        node.lease_reads.clear();
         node.life += 1;
         node.seen = None;
         node.wake_at = None;
@@ -118,11 +124,27 @@ impl World {
         let mut config = self.config.clone();
         config.replica = node.replica;
         config.seed = self.start_random.next();
+        // A snapshot was restored and the log did not follow: it does now.
+        let state = &node.machine.state;
+        if let Some(origin) = state
+            .origin
+            .as_ref()
+            .filter(|_| !node.disk.log.contains(state.last))
+        {
+            node.disk.log.reset(origin);
+            self.report.mark("a restart finished an installation");
+        }
+        let log = &node.disk.log;
+        let purged = log.purged();
+        let founders = Arc::new(node.founders.clone());
+        let membership = state.membership.clone().filter(|_| purged != LogId::ZERO);
         let restored = Restored {
             hard_state: node.disk.hard_state,
-            entries: node.disk.log.metas(),
-            last_applied: node.machine.state.applied,
-            ..Restored::new_group(self.membership.clone())
+            purged,
+            entries: log.metas(),
+            membership: membership.unwrap_or(founders),
+            membership_entries: log.memberships(),
+            last_applied: state.applied(),
         };
         node.life += 1;
         node.started_at = self.now;

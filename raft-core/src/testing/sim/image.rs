@@ -3,15 +3,20 @@
 //! Equal digests at an index mean equal logs up to it, payloads included. This
 //! is what lets the checkers compare whole logs in one step.
 
+use std::sync::Arc;
+
 use super::report::Violation;
 use crate::entry::{Entry, EntryMeta, LogSlice, Payload};
+use crate::membership::Membership;
 use crate::types::{LogId, LogIndex};
 
-/// A log from index 1 on.
+/// A log from index 1 on. What was purged, or replaced by a snapshot, cannot be
+/// read any more, but is kept for the checkers: it is what the state machine holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogImage {
     entries: Vec<Entry>,
     digests: Vec<u64>,
+    purged: LogId,
 }
 
 impl LogImage {
@@ -45,9 +50,52 @@ impl LogImage {
         self.digests.last().copied().unwrap_or(0)
     }
 
+    /// The last entry that cannot be read any more.
+    pub(crate) const fn purged(&self) -> LogId {
+        self.purged
+    }
+
+    fn readable(&self) -> &[Entry] {
+        let start = usize::try_from(self.purged.index.get()).unwrap_or(usize::MAX);
+        &self.entries[start.min(self.entries.len())..]
+    }
+
     /// Identity and kind of every entry.
     pub(crate) fn metas(&self) -> Vec<EntryMeta> {
-        self.entries.iter().map(EntryMeta::from).collect()
+        self.readable().iter().map(EntryMeta::from).collect()
+    }
+
+    /// The memberships that can be read.
+    pub(crate) fn memberships(&self) -> Vec<(LogIndex, Arc<Membership>)> {
+        let membership = |entry: &Entry| match &entry.payload {
+            Payload::Membership(membership) => {
+                Some((entry.index(), Arc::new(membership.as_ref().clone())))
+            }
+            _ => None,
+        };
+        self.readable().iter().filter_map(membership).collect()
+    }
+
+    /// Forgets what lies up to `up_to`, as far as reading goes.
+    pub(crate) fn purge(&mut self, up_to: LogId) {
+        self.purged = self.purged.max(up_to);
+    }
+
+    /// Starts anew after the last entry of `snapshot`.
+    pub(crate) fn reset(&mut self, snapshot: &Self) {
+        *self = snapshot.clone();
+        self.purged = self.last();
+    }
+
+    /// This log up to `index`.
+    pub(crate) fn prefix(&self, index: LogIndex) -> Self {
+        let length = usize::try_from(index.get()).unwrap_or(usize::MAX);
+        let length = length.min(self.entries.len());
+        Self {
+            entries: self.entries[..length].to_vec(),
+            digests: self.digests[..length].to_vec(),
+            purged: LogId::ZERO,
+        }
     }
 
     /// Cuts the log at `truncate_from`, then appends `entries`.
@@ -77,6 +125,9 @@ impl LogImage {
         let (Some(from), Some(to)) = (position(first), position(last)) else {
             return LogSlice::empty();
         };
+        if first <= self.purged.index {
+            return LogSlice::empty();
+        }
         let mut bytes = 0;
         let mut entries = Vec::new();
         for entry in self.entries.iter().take(to + 1).skip(from) {

@@ -1,20 +1,50 @@
 //! The state machine of a simulated node: a digest of everything applied.
 //!
 //! It applies with a delay and flushes now and then; a crash takes it back to
-//! its last flush, and it applies again from there.
+//! its last flush, and it applies again from there. Restored from a snapshot, it
+//! is durable at once.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::image::digest_after;
-use crate::entry::Entry;
-use crate::protocol::Apply;
-use crate::types::LogIndex;
+use super::image::{LogImage, digest_after};
+use crate::entry::{Entry, Payload};
+use crate::membership::Membership;
+use crate::protocol::{Apply, SnapshotToken};
+use crate::types::{LogId, LogIndex};
 
-/// Position and digest of a state.
-#[derive(Clone, Copy, Debug, Default)]
+/// Position and digest of a state, and who belongs to the group there.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) applied: LogIndex,
+    pub(crate) last: LogId,
     pub(crate) digest: u64,
+    pub(crate) membership: Option<Arc<Membership>>,
+    /// The log that a snapshot stands for, if the state came from one.
+    pub(crate) origin: Option<Arc<LogImage>>,
+}
+
+impl State {
+    /// The last entry applied.
+    pub(crate) const fn applied(&self) -> LogIndex {
+        self.last.index
+    }
+}
+
+/// A state on its way to another node.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotImage {
+    pub(crate) last: LogId,
+    pub(crate) digest: u64,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) log: Arc<LogImage>,
+}
+
+/// Something to do with a state machine.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Apply(Apply),
+    Checkpoint,
+    Restore(SnapshotToken, Arc<SnapshotImage>),
 }
 
 /// The state machine of one node.
@@ -22,18 +52,18 @@ pub(crate) struct State {
 pub(crate) struct Machine {
     pub(crate) state: State,
     pub(crate) durable: State,
-    queue: VecDeque<Apply>,
+    queue: VecDeque<Job>,
 }
 
 impl Machine {
-    /// Takes in a batch to apply. Answers whether nothing else was waiting.
-    pub(crate) fn begin(&mut self, apply: Apply) -> bool {
-        self.queue.push_back(apply);
+    /// Takes in a job. Answers whether nothing else was waiting.
+    pub(crate) fn begin(&mut self, job: Job) -> bool {
+        self.queue.push_back(job);
         self.queue.len() == 1
     }
 
-    /// The oldest batch, which is due.
-    pub(crate) fn next_batch(&mut self) -> Option<Apply> {
+    /// The oldest job, which is due.
+    pub(crate) fn next_job(&mut self) -> Option<Job> {
         self.queue.pop_front()
     }
 
@@ -44,21 +74,33 @@ impl Machine {
 
     /// Applies one entry.
     pub(crate) fn apply(&mut self, entry: &Entry) {
+        self.state.last = entry.log_id;
+        self.state.digest = digest_after(self.state.digest, entry);
+        if let Payload::Membership(membership) = &entry.payload {
+            self.state.membership = Some(Arc::new(membership.as_ref().clone()));
+        }
+    }
+
+    /// Takes the place of what was there, durably.
+    pub(crate) fn restore(&mut self, snapshot: &SnapshotImage) {
         self.state = State {
-            applied: entry.index(),
-            digest: digest_after(self.state.digest, entry),
+            last: snapshot.last,
+            digest: snapshot.digest,
+            membership: Some(Arc::clone(&snapshot.membership)),
+            origin: Some(Arc::clone(&snapshot.log)),
         };
+        self.durable = self.state.clone();
     }
 
     /// Makes the state durable.
     pub(crate) fn flush(&mut self) {
-        self.durable = self.state;
+        self.durable = self.state.clone();
     }
 
     /// Goes back to the last flush. Answers whether that loses anything.
     pub(crate) fn crash(&mut self) -> bool {
-        let loses = self.state.applied > self.durable.applied;
-        self.state = self.durable;
+        let loses = self.state.applied() > self.durable.applied();
+        self.state = self.durable.clone();
         self.queue.clear();
         loses
     }

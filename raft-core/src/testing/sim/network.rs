@@ -47,6 +47,11 @@ impl Network {
         self.cut[from * self.size + to] = cut;
     }
 
+    /// Whether nothing gets from `from` to `to`.
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cut[from * self.size + to]
+    }
+
     /// Lets everything through.
     pub(crate) fn heal(&mut self) {
         self.cut.fill(false);
@@ -117,6 +122,9 @@ const fn is_rare(message: &Message) -> bool {
             | Message::PreVoteReply(_)
             | Message::RequestVote(_)
             | Message::RequestVoteReply(_)
+            | Message::TimeoutNow(_)
+            | Message::ChangeMembership(_)
+            | Message::ChangeMembershipReply(_)
     )
 }
 

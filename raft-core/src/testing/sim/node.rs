@@ -1,14 +1,20 @@
 //! One simulated node: a replica of the protocol, its disk and its state machine.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 
 use super::checker::Seen;
 use super::disk::Disk;
 use super::image::LogImage;
 use super::machine::Machine;
-use crate::protocol::{Proposal, Raft, Ticket};
+use super::snapshots::Shipment;
+use crate::membership::Membership;
+use crate::protocol::{Proposal, Raft, SnapshotToken, Ticket};
 use crate::time::Timestamp;
-use crate::types::{NodeId, ReplicaId, RequestId};
+use crate::types::{Incarnation, NodeId, ReplicaId, RequestId};
+
+const MILLION: i64 = 1_000_000;
 
 /// A node through all its lives.
 #[derive(Debug)]
@@ -30,12 +36,23 @@ pub(crate) struct Node {
     pub(crate) seen: Option<Seen>,
     pub(crate) has_written: bool,
     pub(crate) has_read: bool,
+    /// Reads of its clients that need not be fresh.
+    pub(crate) stale_reads: BTreeSet<Ticket>,
+    /// Reads of its clients that trust the lease.
+    pub(crate) lease_reads: BTreeSet<Ticket>,
+    /// Snapshots that were offered to it so far.
+    pub(crate) offers: u64,
+    pub(crate) shipments: BTreeMap<SnapshotToken, Shipment>,
+    /// How much faster its clock runs than true time, in parts per million.
+    pub(crate) drift: i64,
+    /// Who it starts with, if its log and state do not say.
+    pub(crate) founders: Membership,
     tickets: u64,
 }
 
 impl Node {
     /// A node that was never started.
-    pub(crate) fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64, founders: Membership) -> Self {
         Self {
             replica: ReplicaId::first(number),
             raft: None,
@@ -49,8 +66,24 @@ impl Node {
             seen: None,
             has_written: false,
             has_read: false,
+            stale_reads: BTreeSet::new(),
+            lease_reads: BTreeSet::new(),
+            offers: 0,
+            shipments: BTreeMap::new(),
+            drift: 0,
+            founders,
             tickets: 0,
         }
+    }
+
+    /// It loses everything, and is another replica from now on.
+    pub(crate) fn wipe(&mut self) {
+        let incarnation = self.replica.incarnation.get() + 1;
+        self.replica.incarnation = Incarnation::new(incarnation);
+        self.disk = Disk::default();
+        self.log = LogImage::default();
+        self.machine = Machine::default();
+        self.founders = Membership::default();
     }
 
     /// Its number in the group.
@@ -65,14 +98,18 @@ impl Node {
 
     /// What its clock shows at the world's `now`.
     pub(crate) fn clock(&self, now: u64) -> Timestamp {
-        let since_start = std::time::Duration::from_micros(now - self.started_at);
-        Timestamp::after_start(since_start)
+        let since_start = i128::from(now - self.started_at);
+        let shown = since_start * i128::from(MILLION + self.drift) / i128::from(MILLION);
+        let shown = u64::try_from(shown).unwrap_or(0);
+        Timestamp::after_start(std::time::Duration::from_micros(shown))
     }
 
     /// The moment in the world at which its clock shows `time`.
     pub(crate) fn moment(&self, time: Timestamp) -> u64 {
-        let micros = time.since_start().as_nanos().div_ceil(1000);
-        self.started_at + u64::try_from(micros).unwrap_or(u64::MAX / 2)
+        let micros = time.since_start().as_micros().saturating_add(1);
+        let rate = u128::try_from(MILLION + self.drift).unwrap_or(1);
+        let truly = (micros * MILLION.unsigned_abs() as u128).div_ceil(rate);
+        self.started_at + u64::try_from(truly).unwrap_or(u64::MAX / 2)
     }
 
     /// Names requests of the running start.

@@ -2,6 +2,7 @@
 
 use super::checker::{Check, Seen, append_only, durable_quorum, leader_completeness, watermarks};
 use super::world::World;
+use crate::types::{LogIndex, NodeId};
 
 impl World {
     /// Checks how the node shows itself after a step.
@@ -22,7 +23,8 @@ impl World {
             return Ok(());
         }
         let node = &self.nodes[place];
-        watermarks::step(before.as_ref(), &after, &node.disk.log, &node.log)?;
+        let state = node.machine.durable.applied();
+        watermarks::step(before.as_ref(), &after, state, &node.disk.log, &node.log)?;
         if let Some(before) = &before {
             append_only::step(before, &after, &node.log)?;
         }
@@ -47,8 +49,7 @@ impl World {
             self.checkers.proposals.committed(entry)?;
         }
         if is_news || after.leads() {
-            let disks = self.nodes.iter().map(|node| &node.disk.log);
-            durable_quorum::commits(id, commit, log.digest_at(commit), disks)?;
+            self.check_quorum(place, commit)?;
         }
         if after.leads() && after.durable_index < commit {
             self.report.mark("a leader committed before its own disk");
@@ -57,6 +58,23 @@ impl World {
             self.check_later_leaders()?;
         }
         Ok(())
+    }
+
+    /// Commit means durable on quorums of the membership in force.
+    fn check_quorum(&self, place: usize, commit: LogIndex) -> Check {
+        let node = &self.nodes[place];
+        let Some(raft) = &node.raft else {
+            return Ok(());
+        };
+        let membership = raft.status().membership;
+        let digest = node.log.digest_at(commit);
+        let holds = |voter: NodeId| {
+            let other = &self.nodes[self.place(voter)];
+            let has_entries = digest.is_some() && other.disk.log.digest_at(commit) == digest;
+            let is_member = membership.contains(other.replica);
+            is_member && (has_entries || other.machine.durable.applied() >= commit)
+        };
+        durable_quorum::commits(node.id(), commit, &membership, holds)
     }
 
     /// A deposed leader may learn late that its entry is committed; who leads a

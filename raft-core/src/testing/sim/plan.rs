@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::random::Random;
-use crate::config::Config;
+use crate::config::{Config, DuringTransfer};
 use crate::types::ReplicaId;
 
 /// What a run goes through. The default is what `cargo xtask sim` runs.
@@ -116,7 +116,29 @@ pub(crate) fn draw_config(random: &mut Random) -> Config {
     config.max_pending_reads = limit(config.max_pending_reads, 1, 10);
     config.max_apply_bytes = limit(config.max_apply_bytes, 1, 1000);
     config.cache_bytes = limit(config.cache_bytes, 0, 1000);
+    config.max_snapshot_transfers = limit(config.max_snapshot_transfers, 1, 2);
+    let mut number = |usual: u64, low: u64, high: u64| match random.chance(5000) {
+        true => random.between(low, high),
+        false => usual,
+    };
+    config.checkpoint_entries = number(config.checkpoint_entries, 1, 40);
+    config.checkpoint_bytes = number(config.checkpoint_bytes, 100, 4000);
+    config.keep_entries = number(config.keep_entries, 0, 30);
+    config.max_kept_entries = number(config.max_kept_entries, 0, 60);
+    config.max_promotion_lag = number(config.max_promotion_lag, 0, 20);
+    config.max_campaign_backlog = number(config.max_campaign_backlog, 0, 20);
+    if random.chance(3000) {
+        config.during_transfer = DuringTransfer::Refuse;
+    }
+    config.transfer_timeout = Duration::from_millis(random.between(100, 1500));
     config
+}
+
+/// How much faster or slower a clock runs, within what the configuration allows.
+pub(crate) fn draw_drift(config: &Config, random: &mut Random) -> i64 {
+    let bound = u64::from(config.max_clock_drift_ppm);
+    let drawn = random.between(0, 2 * bound);
+    i64::try_from(drawn).unwrap_or(0) - i64::try_from(bound).unwrap_or(0)
 }
 
 #[cfg(test)]

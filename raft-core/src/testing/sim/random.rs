@@ -21,6 +21,7 @@ pub(crate) enum Concern {
     Clients,
     Faults,
     Starts,
+    Operator,
 }
 
 impl Random {

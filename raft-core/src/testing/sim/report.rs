@@ -53,6 +53,21 @@ pub const MARKS: &[&str] = &[
     "all replicas were down at once",
     "an append was rejected",
     "several writes became durable at once",
+    "a log was purged",
+    "a snapshot was sent",
+    "a snapshot was restored",
+    "a snapshot was refused",
+    "a restart finished an installation",
+    "a local read was served",
+    "a lease read was served",
+    "the membership was changed",
+    "a membership change was refused",
+    "a membership change was superseded",
+    "a membership change ended unknown",
+    "a promotion was refused for lag",
+    "leadership was transferred",
+    "a transfer failed",
+    "a removed node was wiped",
 ];
 
 /// What one run, or many together, went through.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::random::Random;
+use crate::protocol::Consistency;
 
 /// What the clients of a run do.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum Request {
     /// Propose these commands.
     Write(Vec<Bytes>),
     /// Read this many times.
-    Read(usize),
+    Read(usize, Consistency),
 }
 
 impl Workload {
@@ -48,7 +49,14 @@ impl Workload {
     pub(crate) fn next(&mut self, nodes: usize) -> (usize, Request) {
         let node = self.random.position(nodes);
         let request = match self.random.chance(3000) {
-            true => Request::Read(1 + self.random.position(3)),
+            true => {
+                let consistency = match self.random.position(6) {
+                    0 => Consistency::Stale,
+                    1 | 2 => Consistency::Lease,
+                    _ => Consistency::Linearizable,
+                };
+                Request::Read(1 + self.random.position(3), consistency)
+            }
             false => {
                 let count = 1 + self.random.position(3);
                 Request::Write((0..count).map(|_| self.command()).collect())

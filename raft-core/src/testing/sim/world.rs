@@ -5,22 +5,25 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::checker::{Check, Checkers, liveness};
 use super::network::Network;
 use super::node::Node;
-use super::plan::{Faults, Plan, draw_config, draw_replicas};
+use super::operator::Operator;
+use super::plan::{Faults, Plan, draw_config, draw_drift, draw_replicas};
 use super::random::{Concern, Random};
 use super::report::{Report, Violation};
+use super::snapshots::Shipment;
 use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
 use crate::entry::Payload;
 use crate::membership::Membership;
 use crate::message::Envelope;
-use crate::protocol::{Input, ReadLog};
-use crate::types::{NodeId, Term};
+use crate::protocol::{Input, ReadLog, SnapshotToken};
+use crate::types::{LogId, NodeId, Term};
 
 /// Something that will happen. `life` is the life of the node it was meant for.
 #[derive(Debug)]
@@ -44,6 +47,14 @@ pub(crate) enum Event {
         life: u64,
     },
     Client(usize),
+    Operator,
+    SnapshotArrives(Shipment),
+    SnapshotAnswered {
+        node: usize,
+        life: u64,
+        token: SnapshotToken,
+        installed: Option<LogId>,
+    },
     Restart {
         node: usize,
         life: u64,
@@ -89,7 +100,7 @@ pub(crate) struct World {
     drawn_faults: Faults,
     pub(crate) phase: Phase,
     pub(crate) config: Config,
-    pub(crate) membership: Membership,
+    pub(crate) operator: Operator,
     pub(crate) now: u64,
     sequence: u64,
     queue: BinaryHeap<Reverse<Scheduled>>,
@@ -113,7 +124,12 @@ impl World {
     pub(crate) fn new(seed: u64, plan: Plan) -> Self {
         let mut random = Random::stream(seed, Concern::Plan);
         let drawn_size = draw_replicas(&mut random);
-        let size = plan.replicas.unwrap_or(drawn_size).clamp(1, 7);
+        let founders = plan.replicas.unwrap_or(drawn_size).clamp(1, 7);
+        let spares = match random.chance(6000) && !plan.calm {
+            true => random.position(4),
+            false => 0,
+        };
+        let size = (founders + spares).min(7);
         let config = draw_config(&mut random);
         let mut drawn_faults = Faults::draw(&mut random);
         if plan.calm {
@@ -122,7 +138,17 @@ impl World {
         // A slow disk in one run of four: writes pile up, and crashes find them.
         let slowest = if random.chance(2500) { 30_000 } else { 3000 };
         let disk_pace = random.between(50, slowest);
-        let numbers = 1..=size as u64;
+        let membership = Membership::of_ids(1..=founders as u64);
+        let (mut nodes, drifts) = (Vec::new(), random.chance(5000) && !plan.calm);
+        for number in 1..=size as u64 {
+            let is_founder = number <= founders as u64;
+            let known = is_founder.then(|| membership.clone()).unwrap_or_default();
+            let mut node = Node::new(number, known);
+            if drifts {
+                node.drift = draw_drift(&config, &mut random);
+            }
+            nodes.push(node);
+        }
         Self {
             trace: Trace::new(plan.trace),
             plan,
@@ -130,11 +156,11 @@ impl World {
             drawn_faults,
             phase: Phase::WarmUp,
             config,
-            membership: Membership::of_ids(numbers.clone()),
+            operator: Operator::new(Random::stream(seed, Concern::Operator), size > 1),
             now: 0,
             sequence: 0,
             queue: BinaryHeap::new(),
-            nodes: numbers.map(Node::new).collect(),
+            nodes,
             network: Network::new(Random::stream(seed, Concern::Network), size),
             workload: Workload::new(Random::stream(seed, Concern::Clients)),
             clients_stop_at: u64::MAX,
@@ -160,6 +186,10 @@ impl World {
         for client in 0..self.workload.clients() {
             let pause = self.workload.pause();
             self.schedule(pause, Event::Client(client));
+        }
+        if !self.plan.calm {
+            let pause = self.operator.pause();
+            self.schedule(pause, Event::Operator);
         }
         self.run_until(micros(self.plan.warm_up))?;
         self.phase = Phase::Faults;
@@ -216,9 +246,18 @@ impl World {
                 life,
                 request,
             } if self.nodes[node].life == life => self.log_read(node, request),
-            Event::ApplyDone { node, life } if self.nodes[node].life == life => {
-                self.apply_done(node)
+            Event::ApplyDone { node, life } if self.nodes[node].life == life => self.job_done(node),
+            Event::SnapshotArrives(shipment) => self.snapshot_arrives(shipment),
+            Event::SnapshotAnswered {
+                node,
+                life,
+                token,
+                installed,
+            } if self.nodes[node].life == life => {
+                self.trace.note(&[11, node as u64, token.0]);
+                self.handle(node, Input::SnapshotSent { token, installed })
             }
+            Event::Operator => self.operate(),
             Event::Restart { node, life } if self.nodes[node].life == life => self.start(node),
             Event::Client(client) => self.client(client),
             Event::Fault(kind) => self.fault(kind),
@@ -237,7 +276,9 @@ impl World {
             Event::Wake { node, .. }
             | Event::DiskDone { node, .. }
             | Event::LogRead { node, .. }
+            | Event::SnapshotAnswered { node, .. }
             | Event::ApplyDone { node, .. } => *node,
+            Event::SnapshotArrives(shipment) => self.place(shipment.to.node),
             _ => return Some(event),
         };
         let until = self.nodes[node].paused_until;
@@ -293,18 +334,38 @@ impl World {
         }
     }
 
+    /// The membership that the group settled on.
+    fn final_membership(&self) -> Option<Arc<Membership>> {
+        let leader = self.nodes.iter().find(|node| node.leads())?;
+        let status = leader.raft.as_ref()?.status();
+        let is_settled =
+            !status.membership.is_joint() && status.membership_index <= status.commit_index;
+        is_settled.then_some(status.membership)
+    }
+
     fn missing(&self) -> Option<String> {
         if self.now < self.clients_stop_at {
             return Some("clients are still at work".into());
         }
-        let group: Vec<_> = self.nodes.iter().map(standing).collect();
+        let Some(membership) = self.final_membership() else {
+            return Some("no leader with a committed membership that is not joint".into());
+        };
+        let members = self
+            .nodes
+            .iter()
+            .filter(|node| membership.contains(node.replica));
+        let group: Vec<_> = members.map(standing).collect();
         liveness::missing(&group)
     }
 
     /// The last look: every log, every acknowledgement, every outcome.
     fn audit(&mut self) -> Check {
         self.report.simulated = Duration::from_micros(self.now);
-        for node in &self.nodes {
+        let Some(membership) = self.final_membership() else {
+            return Ok(());
+        };
+        let is_member = |node: &&Node| membership.contains(node.replica);
+        for node in self.nodes.iter().filter(is_member) {
             let committed = &self.checkers.committed;
             committed.held_by(node.id(), &node.log)?;
             committed.held_by(node.id(), &node.disk.log)?;
@@ -314,7 +375,7 @@ impl World {
         }
         self.checkers.reads.all_ended()?;
         for (request, index) in self.checkers.proposals.acknowledgements() {
-            for node in &self.nodes {
+            for node in self.nodes.iter().filter(is_member) {
                 let entry = node.disk.log.entry(index);
                 let holds = entry.is_some_and(|entry| match &entry.payload {
                     Payload::Command { request: held, .. } => *held == request,

@@ -20,6 +20,8 @@ pub(crate) struct DurableState<'disk> {
     pub(crate) hard_state: HardState,
     /// The log.
     pub(crate) log: &'disk LogImage,
+    /// What the state machine durably holds; a snapshot is durable before the log follows.
+    pub(crate) state: LogId,
     /// Every entry that ever was durable there.
     pub(crate) ever: &'disk BTreeSet<LogId>,
 }
@@ -71,7 +73,9 @@ fn vote_claim(
 /// What is wrong with calling `id` durable, if anything.
 fn entry_claim(envelope: &Envelope, durable: DurableState<'_>, id: LogId) -> Option<String> {
     let has_moved_on = durable.hard_state.current_term > envelope.term;
-    let holds = durable.log.contains(id) || (has_moved_on && durable.ever.contains(&id));
+    let is_in_state = id.index < durable.state.index || id == durable.state;
+    let holds =
+        is_in_state || durable.log.contains(id) || (has_moved_on && durable.ever.contains(&id));
     (!holds).then(|| format!("{id} durable, the disk ends at {}", durable.log.last()))
 }
 
@@ -115,6 +119,7 @@ mod tests {
                 voted_for: vote.map(ReplicaId::first),
             },
             log: &image(terms, 5),
+            state: LogId::ZERO,
             ever: &BTreeSet::from([LogId::new(2, 9)]),
         };
         sends(envelope, durable)
