@@ -42,12 +42,16 @@ impl Raft {
 
     /// Whether this replica may campaign: it votes, its disk works, and its state
     /// machine is whole and not far behind.
+    ///
+    /// A voter that a configuration removes campaigns on until that is committed
+    /// (Thesis §4.2.2): it may be the only one whose log can win. Its own vote
+    /// counts only in configurations that name it.
     pub(super) fn is_fit_to_lead(&self) -> bool {
         let backlog = self
             .log
             .commit_index()
             .distance_from(self.log.last_applied());
-        self.is_voter()
+        self.log.may_need(self.config.replica)
             && !self.is_installing()
             && !self.disk_is_ill()
             && backlog <= self.config.max_campaign_backlog

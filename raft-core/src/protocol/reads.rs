@@ -20,7 +20,14 @@ use crate::time::Timestamp;
 use crate::types::{LogIndex, ReplicaId, RequestId};
 
 /// Reads of this node that have their index and wait until it is applied.
-pub(super) type ReadyReads = BTreeMap<LogIndex, Vec<Ticket>>;
+pub(super) type ReadyReads = BTreeMap<LogIndex, Vec<ReadyBatch>>;
+
+/// Some of them, with the moment at which they are given up.
+#[derive(Debug)]
+pub(super) struct ReadyBatch {
+    tickets: Vec<Ticket>,
+    deadline: Timestamp,
+}
 
 /// Most read requests of others that a leader keeps waiting.
 const MAX_FORWARDED_READS: usize = 10_000;
@@ -74,7 +81,7 @@ impl Raft {
     pub(super) fn on_read(&mut self, consistency: Consistency, tickets: Vec<Ticket>) {
         if consistency == Consistency::Stale {
             let applied = self.log.last_applied();
-            return self.ready_reads.entry(applied).or_default().extend(tickets);
+            return self.read_at(applied, tickets);
         }
         let lease = consistency == Consistency::Lease;
         let pending = self.pending_reads();
@@ -164,7 +171,7 @@ impl Raft {
 
     fn answer_read(&mut self, origin: Origin, index: LogIndex) {
         match origin {
-            Origin::Own(tickets) => self.ready_reads.entry(index).or_default().extend(tickets),
+            Origin::Own(tickets) => self.read_at(index, tickets),
             Origin::Follower(replica, request) => {
                 let commit = self.log.commit_index();
                 let reply = ReadIndexReply {
@@ -213,10 +220,7 @@ impl Raft {
         let Some(answered) = answered else { return };
         match body.index {
             Some(index) => {
-                self.ready_reads
-                    .entry(index)
-                    .or_default()
-                    .extend(answered.tickets);
+                self.read_at(index, answered.tickets);
                 self.ask_for_read_index();
             }
             // Asked again by the timer, perhaps of another leader by then.
@@ -250,8 +254,31 @@ impl Raft {
         self.send(leader, Message::ReadIndex(ReadIndex { request, lease }));
     }
 
+    /// Lets reads wait until `index` is applied.
+    fn read_at(&mut self, index: LogIndex, tickets: Vec<Ticket>) {
+        let deadline = self.now + self.config.request_timeout;
+        let batch = ReadyBatch { tickets, deadline };
+        self.ready_reads.entry(index).or_default().push(batch);
+    }
+
+    /// Gives up on reads whose index was not applied in time.
+    fn expire_ready_reads(&mut self) {
+        let now = self.now;
+        let mut late = Vec::new();
+        self.ready_reads.retain(|_, batches| {
+            let (due, kept) = std::mem::take(batches)
+                .into_iter()
+                .partition(|batch: &ReadyBatch| batch.deadline <= now);
+            *batches = kept;
+            late.extend(due.into_iter().flat_map(|batch: ReadyBatch| batch.tickets));
+            !batches.is_empty()
+        });
+        self.fail_reads(late, &ReadError::Unconfirmed);
+    }
+
     /// Asks again for what got no answer, and gives up on what waited too long.
     pub(super) fn check_reads(&mut self) {
+        self.expire_ready_reads();
         let (now, interval) = (self.now, self.config.heartbeat_interval);
         let mut expired = Vec::new();
         let mut again = None;
@@ -293,7 +320,9 @@ impl Raft {
 
     /// When `check_reads` has something to do.
     pub(super) fn read_deadline(&self) -> Option<Timestamp> {
-        match &self.role {
+        let ready = self.ready_reads.values().flatten();
+        let ready = ready.map(|batch| batch.deadline).min();
+        let of_role = match &self.role {
             Role::Leader(leader) => leader.reads.front().map(|read| read.deadline),
             Role::Follower(follower) => follower
                 .reads
@@ -301,7 +330,8 @@ impl Raft {
                 .as_ref()
                 .map(|asked| asked.retry_at.min(asked.deadline)),
             _ => None,
-        }
+        };
+        ready.into_iter().chain(of_role).min()
     }
 
     /// Hands out the reads whose index is applied.
@@ -310,8 +340,8 @@ impl Raft {
             if *entry.key() > self.log.last_applied() {
                 return;
             }
-            let (index, tickets) = entry.remove_entry();
-            for ticket in tickets {
+            let (index, batches) = entry.remove_entry();
+            for ticket in batches.into_iter().flat_map(|batch| batch.tickets) {
                 self.outputs.push_back(Output::ReadDone {
                     ticket,
                     result: Ok(index),
@@ -359,6 +389,7 @@ impl Raft {
             }
             _ => 0,
         };
-        of_role + self.ready_reads.values().map(Vec::len).sum::<usize>()
+        let ready = self.ready_reads.values().flatten();
+        of_role + ready.map(|batch| batch.tickets.len()).sum::<usize>()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::RestoreError;
 use crate::membership::Membership;
 use crate::protocol::restore::Restored;
-use crate::types::LogIndex;
+use crate::types::{LogIndex, ReplicaId};
 
 /// The memberships by the index of their entry, oldest first; the first is the
 /// one in force before the log.
@@ -58,6 +58,14 @@ impl Memberships {
     pub(crate) fn at(&self, index: LogIndex) -> &Arc<Membership> {
         let in_force = self.history.partition_point(|(i, _)| *i <= index);
         &self.history[in_force.saturating_sub(1)].1
+    }
+
+    /// Whether `replica` votes in the membership in force, or in one that still
+    /// may be, because what follows is not known to be committed at `commit`.
+    pub(crate) fn may_need_vote_of(&self, replica: ReplicaId, commit: LogIndex) -> bool {
+        let in_force = self.history.partition_point(|(i, _)| *i <= commit);
+        let open = &self.history[in_force.saturating_sub(1)..];
+        open.iter().any(|(_, membership)| membership.votes(replica))
     }
 
     /// The membership in force, with the index of its entry.

@@ -18,7 +18,7 @@ use crate::entry::{Entry, EntryMeta, LogSlice, Payload};
 use crate::error::RestoreError;
 use crate::membership::Membership;
 use crate::protocol::restore::Restored;
-use crate::types::{LogId, LogIndex, Term};
+use crate::types::{LogId, LogIndex, ReplicaId, Term};
 
 /// The log of one replica.
 #[derive(Debug)]
@@ -246,6 +246,12 @@ impl RaftLog {
     /// The membership in force at `index`.
     pub(crate) fn membership_at(&self, index: LogIndex) -> &Arc<Membership> {
         self.memberships.at(index)
+    }
+
+    /// See [`Memberships::may_need_vote_of`].
+    pub(crate) fn may_need(&self, replica: ReplicaId) -> bool {
+        self.memberships
+            .may_need_vote_of(replica, self.commit_index)
     }
 
     /// The membership in force: the latest one in the log (Raft §6).

@@ -365,6 +365,15 @@ impl World {
             return Ok(());
         };
         let is_member = |node: &&Node| membership.contains(node.replica);
+        // Who is no member hears of nobody, and may still wait for its deadlines.
+        for raft in self
+            .nodes
+            .iter()
+            .filter(|node| !is_member(node))
+            .filter_map(|n| n.raft.as_ref())
+        {
+            self.checkers.reads.crashed(raft.boot());
+        }
         for node in self.nodes.iter().filter(is_member) {
             let committed = &self.checkers.committed;
             committed.held_by(node.id(), &node.log)?;
