@@ -51,14 +51,15 @@ impl Outbound {
             return;
         }
         let mut peers = BTreeMap::new();
-        if !membership.contains(self.own) {
-            peers.extend(self.seeds.iter().cloned());
-        }
         // Who was removed just now is told so, and needs an address until then.
         if let Some(former) = self.membership.replace(Arc::clone(membership)) {
             peers.extend(former.members().clone());
         }
         peers.extend(membership.members().clone());
+        // Whoever catches up reads of memberships that are long past.
+        if !membership.contains(self.own) {
+            peers.extend(self.seeds.iter().cloned());
+        }
         peers.remove(&self.own.node);
         self.network
             .set_peers(self.group, peers.into_iter().collect());

@@ -116,6 +116,7 @@ impl Raft {
             self.become_follower(envelope_term, StepDownReason::HigherTerm);
         } else if matches!(self.role, Role::PreCandidate(_))
             && body.proposed_term == self.hard_state.current_term.next()
+            && self.log.membership().contains(from)
         {
             self.count_vote(from.node, body.granted);
         }
@@ -162,6 +163,7 @@ impl Raft {
             self.become_follower(envelope.term, StepDownReason::HigherTerm);
         } else if matches!(self.role, Role::Candidate(_))
             && body.vote_term == self.hard_state.current_term
+            && self.log.membership().contains(envelope.from)
         {
             self.count_vote(envelope.from.node, body.granted);
         }

@@ -296,9 +296,8 @@ impl Raft {
         if envelope.term > MAX_TERM {
             return self.drop_message(from, "a term that no cluster reaches");
         }
-        let known = self.log.membership().replica(from.node);
-        if from.node == self.config.replica.node || known.is_some_and(|replica| replica != from) {
-            return self.drop_message(from, "from another life of a member");
+        if from.node == self.config.replica.node || self.is_from_the_past(from) {
+            return self.drop_message(from, "from an earlier life of a member");
         }
         let term = envelope.term;
         match envelope.message {
@@ -321,6 +320,13 @@ impl Raft {
             | Message::FetchedEntry(_)
             | Message::ChangeMembershipReply(_) => self.on_bulk(envelope),
         }
+    }
+
+    /// Whether a later life of the node is a member. The reverse is no objection:
+    /// whoever catches up reads of memberships that are long past.
+    fn is_from_the_past(&self, from: ReplicaId) -> bool {
+        let known = self.log.membership().replica(from.node);
+        known.is_some_and(|known| from.incarnation < known.incarnation)
     }
 
     /// The messages that carry payloads; taken apart without copying them.

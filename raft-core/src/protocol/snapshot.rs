@@ -129,13 +129,12 @@ impl Raft {
     }
 
     fn objection_to(&self, offer: &SnapshotOffer) -> Option<&'static str> {
-        let known = self.log.membership().replica(offer.from.node);
         if offer.term < self.hard_state.current_term {
             Some("it comes from a deposed leader")
         } else if offer.term > super::MAX_TERM || offer.last_included.term > offer.term {
             Some("its term makes no sense")
-        } else if known.is_some_and(|replica| replica != offer.from) {
-            Some("it comes from another life of a member")
+        } else if self.is_from_the_past(offer.from) {
+            Some("it comes from an earlier life of a member")
         } else if self.install.is_some() {
             Some("another snapshot is being installed")
         } else {

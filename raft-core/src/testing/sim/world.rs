@@ -377,7 +377,9 @@ impl World {
         for node in self.nodes.iter().filter(is_member) {
             let committed = &self.checkers.committed;
             committed.held_by(node.id(), &node.log)?;
-            committed.held_by(node.id(), &node.disk.log)?;
+            if node.machine.durable.applied() < committed.last().index {
+                committed.held_by(node.id(), &node.disk.log)?;
+            }
             if let Some(raft) = &node.raft {
                 self.checkers.proposals.all_ended(node.id(), raft.boot())?;
             }
@@ -385,7 +387,13 @@ impl World {
         self.checkers.reads.all_ended()?;
         for (request, index) in self.checkers.proposals.acknowledgements() {
             for node in self.nodes.iter().filter(is_member) {
-                let entry = node.disk.log.entry(index);
+                let is_in_state = node.machine.durable.applied() >= index;
+                let log = if is_in_state {
+                    &node.log
+                } else {
+                    &node.disk.log
+                };
+                let entry = log.entry(index);
                 let holds = entry.is_some_and(|entry| match &entry.payload {
                     Payload::Command { request: held, .. } => *held == request,
                     _ => false,
