@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::entry::Payload;
+use crate::membership::MemberInfo;
 use crate::protocol::status::RoleKind;
+use crate::types::{Incarnation, NodeId};
 
 /// Longer than any election timeout; after it no leader is fresh in memory.
 const LONG: Duration = Duration::from_millis(299);
@@ -182,20 +185,46 @@ fn a_second_leader_in_a_term_is_not_believed() {
     assert_eq!(follower.raft.status().last_log, LogId::new(3, 1));
 }
 
-#[test]
-fn messages_of_another_life_of_a_member_are_dropped() {
-    let mut voter = voter(2, &[]);
-    let mut reborn = ReplicaId::first(2);
-    reborn.incarnation = crate::types::Incarnation::new(1);
+/// A group of three in which node 2 lives its second life.
+fn with_second_life_of_two() -> Membership {
+    let info = |n: u64| MemberInfo {
+        incarnation: Incarnation::new(u64::from(n == 2)),
+        ..MemberInfo::default()
+    };
+    Membership::of_voters((1..=3).map(|n| (NodeId::new(n), info(n))))
+}
 
-    let sent = voter.step(Input::Message(Envelope {
-        group: GroupId::default(),
-        from: reborn,
-        to: ReplicaId::first(1),
-        term: Term::new(3),
-        message: request_vote(LogId::new(9, 9)),
-    }));
+#[test]
+fn messages_of_an_earlier_life_of_a_member_are_dropped() {
+    let mut voter = voter(2, &[]);
+    let membership = Entry {
+        log_id: LogId::new(2, 1),
+        payload: Payload::Membership(Box::new(with_second_life_of_two())),
+    };
+    voter.receive(3, 2, append_entry(LogId::ZERO, membership));
+    voter.wait(Duration::from_millis(299));
+
+    let sent = voter.receive(2, 3, request_vote(LogId::new(9, 9)));
 
     assert_eq!(sent, []);
     assert_eq!(voter.term(), Term::new(2));
+}
+
+#[test]
+fn the_vote_of_another_life_of_a_member_does_not_count() {
+    let mut candidate = replica_of(3, 2, &[1, 1]);
+    candidate.wait_for_election_timeout();
+    let mut reborn = ReplicaId::first(2);
+    reborn.incarnation = Incarnation::new(1);
+
+    let sent = candidate.step(Input::Message(Envelope {
+        group: GroupId::default(),
+        from: reborn,
+        to: ReplicaId::first(1),
+        term: Term::new(2),
+        message: pre_vote_reply(3, true),
+    }));
+
+    assert_eq!(sent, []);
+    assert_eq!(candidate.term(), Term::new(2));
 }

@@ -3,10 +3,15 @@
 mod commit;
 mod durability;
 mod election;
+mod leases;
 mod nonsense;
 mod proposals;
 mod reads;
+mod reconfigure;
 mod replication;
+mod snapshots;
+mod storage_truth;
+mod transfer;
 
 use std::time::Duration;
 
@@ -163,6 +168,26 @@ impl Replica {
         })
     }
 
+    /// The log store answers what it was asked for, with blank entries, until
+    /// nothing more is asked.
+    pub(super) fn read_back(&mut self) {
+        while !self.log_reads.is_empty() {
+            let read = self.log_reads.remove(0);
+            let blank = |index: u64| {
+                let index = LogIndex::new(index);
+                let term = self.raft.term_at(index).expect("asked for what is there");
+                Entry::blank(LogId { term, index })
+            };
+            let entries = (read.first.get()..=read.last.get()).map(blank).collect();
+            let entries = LogSlice::new(entries).unwrap();
+            self.step(Input::LogRead {
+                token: read.token,
+                entries,
+                corrupt: None,
+            });
+        }
+    }
+
     /// The disk finishes everything asked for up to now.
     pub(super) fn finish_writes(&mut self) -> Vec<(u64, Message)> {
         let requests = std::mem::take(&mut self.unfinished);
@@ -251,6 +276,16 @@ pub(super) fn append(previous: LogId, terms: &[u64], commit: u64) -> Message {
         previous,
         entries: LogSlice::new(entries).unwrap(),
         commit: LogIndex::new(commit),
+    })
+}
+
+/// An append in session 1 of one entry after `previous`.
+pub(super) fn append_entry(previous: LogId, entry: Entry) -> Message {
+    Message::AppendEntries(AppendEntries {
+        session: 1,
+        previous,
+        entries: LogSlice::new(vec![entry]).unwrap(),
+        commit: LogIndex::ZERO,
     })
 }
 
