@@ -35,6 +35,8 @@ pub struct Membership {
     outgoing: Option<BTreeSet<NodeId>>,
     /// Members that leave the group together with the outgoing configuration.
     leaving: BTreeSet<NodeId>,
+    /// The highest number that any member ever had.
+    highest: NodeId,
 }
 
 impl Membership {
@@ -43,6 +45,7 @@ impl Membership {
         let members: BTreeMap<_, _> = members.into_iter().collect();
         let voters = members.keys().copied().collect();
         Self {
+            highest: highest_of(&members),
             members,
             voters,
             outgoing: None,
@@ -80,11 +83,28 @@ impl Membership {
             return Err(MembershipError::UnknownVoter { node });
         }
         Ok(Self {
+            highest: highest_of(&members),
             members,
             voters,
             outgoing,
             leaving: BTreeSet::new(),
         })
+    }
+
+    /// As it is, but knowing of the members that `former` ever had.
+    #[must_use]
+    pub(crate) fn following(self, former: &Self) -> Self {
+        Self {
+            highest: self.highest.max(former.highest),
+            ..self
+        }
+    }
+
+    /// The highest number that any member of the group ever had, removed ones
+    /// included. A higher one was never used: a node without its old disk must
+    /// not come back as who it was.
+    pub const fn highest(&self) -> NodeId {
+        self.highest
     }
 
     /// The configuration between this one, which is not joint, and `target`, in
@@ -103,6 +123,7 @@ impl Membership {
             .filter(|node| !target.members.contains_key(node))
             .collect();
         Self {
+            highest: self.highest.max(target.highest),
             members,
             voters: target.voters.clone(),
             outgoing: Some(self.voters.clone()),
@@ -116,6 +137,7 @@ impl Membership {
         let mut members = self.members.clone();
         members.retain(|node, _| !self.leaving.contains(node));
         Self {
+            highest: self.highest,
             members,
             voters: self.voters.clone(),
             outgoing: None,
@@ -207,6 +229,10 @@ impl fmt::Display for Membership {
     }
 }
 
+fn highest_of(members: &BTreeMap<NodeId, MemberInfo>) -> NodeId {
+    members.keys().next_back().copied().unwrap_or_default()
+}
+
 /// A membership as it is decoded, yet to be checked.
 #[derive(Deserialize)]
 struct Parts {
@@ -214,6 +240,7 @@ struct Parts {
     voters: BTreeSet<NodeId>,
     outgoing: Option<BTreeSet<NodeId>>,
     leaving: BTreeSet<NodeId>,
+    highest: NodeId,
 }
 
 impl TryFrom<Parts> for Membership {
@@ -225,6 +252,7 @@ impl TryFrom<Parts> for Membership {
             voters,
             outgoing,
             leaving,
+            highest,
         } = parts;
         if members.is_empty() && voters.is_empty() && outgoing.is_none() && leaving.is_empty() {
             return Ok(Self::default());
@@ -241,6 +269,7 @@ impl TryFrom<Parts> for Membership {
             Some(&node) => Err(MembershipError::NotLeaving { node }),
             None => Ok(Self {
                 leaving,
+                highest: highest.max(membership.highest),
                 ..membership
             }),
         }

@@ -167,7 +167,9 @@ impl MembershipChange {
                 }
             }
         }
-        Membership::from_parts(members, voters, None).map_err(|error| match error {
+        let target = Membership::from_parts(members, voters, None);
+        let target = target.map(|target| target.following(current));
+        target.map_err(|error| match error {
             MembershipError::NoVoter => ChangeMembershipError::NoVoterLeft,
             MembershipError::UnknownVoter { node } | MembershipError::NotLeaving { node } => {
                 ChangeMembershipError::UnknownMember { node }
@@ -201,6 +203,14 @@ mod tests {
             .unwrap();
 
         assert_eq!(replaced, Membership::of_ids([1, 3, 4]));
+    }
+
+    #[test]
+    fn a_removed_number_is_remembered() {
+        let smaller = target(&MembershipChange::new().remove(node(3))).unwrap();
+
+        assert_eq!(smaller.members().len(), 2);
+        assert_eq!(smaller.highest(), node(3));
     }
 
     #[test]

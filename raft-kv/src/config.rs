@@ -18,7 +18,7 @@ use raft_core::NodeId;
 
 pub use file::read as read_file;
 pub use settings::{Settings, TlsSettings};
-pub use value::{ClusterId, HumanDuration, InitialMember, InvalidValue, LogFormat};
+pub use value::{ClusterId, ClusterState, HumanDuration, InitialMember, InvalidValue, LogFormat};
 
 /// etcd's limit of a request, 1.5 MiB.
 const DEFAULT_MAX_REQUEST_BYTES: usize = 3 << 19;
@@ -48,6 +48,8 @@ pub struct Config {
     pub advertise_peer: String,
     /// The nodes the cluster begins with, this one included.
     pub initial_cluster: Vec<InitialMember>,
+    /// Whether the node starts that cluster or joins it.
+    pub initial_cluster_state: ClusterState,
     /// Proof of identity towards peers.
     pub tls: TlsFiles,
     /// How often a leader is heard at least.
@@ -135,6 +137,7 @@ impl Config {
             listen_peer,
             advertise_peer,
             initial_cluster,
+            initial_cluster_state: settings.initial_cluster_state.unwrap_or_default(),
             tls: TlsFiles {
                 ca: required("tls.ca", settings.tls.ca)?,
                 certificate: required("tls.certificate", settings.tls.certificate)?,
@@ -230,6 +233,11 @@ impl Config {
             let id = self.node.get();
             return wrong(format!("node {id} is missing; add an entry with id = {id}"));
         };
+        if self.initial_cluster_state == ClusterState::Existing && self.initial_cluster.len() < 2 {
+            return wrong(
+                "must name the members of the existing cluster beside this node".to_owned(),
+            );
+        }
         let pairs = [
             ("peer", &own.peer, "advertise_peer", &self.advertise_peer),
             (

@@ -1,10 +1,12 @@
-//! The members a cluster began with, remembered in the data directory.
+//! How a node became a member, remembered in the data directory.
 //!
-//! Until a membership change is in the log, every start takes the voters from
-//! the configuration. A configuration that was edited meanwhile would give this
-//! node another idea of what a majority is than its peers have: two leaders, and
-//! lost writes. So the first start writes down the node numbers, one a line, and
-//! later starts refuse any others. Names and addresses may change.
+//! Until a membership change is in the log, every start of a founding node takes
+//! the voters from the configuration. A configuration that was edited meanwhile
+//! would give this node another idea of what a majority is than its peers have:
+//! two leaders, and lost writes. So the first start writes down the node numbers,
+//! one a line, and later starts refuse any others. Names and addresses may
+//! change. A node that joined writes down that, and never takes voters from its
+//! configuration.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,37 +15,84 @@ use std::path::Path;
 
 use raft_core::{LogIndex, LogStore};
 
-use crate::config::Config;
+use crate::config::{ClusterState, Config};
 use crate::server::ServerError;
 
 const FILE: &str = "founding-members";
 
-type Ids = BTreeSet<u64>;
+/// How a node became a member.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Origin {
+    /// With these, as one of them.
+    Founded(BTreeSet<u64>),
+    /// By joining.
+    Joined,
+}
 
-/// Compares the configured members with those of the first start, or records
-/// them if this is the first start.
+impl Origin {
+    fn of(config: &Config) -> Self {
+        match config.initial_cluster_state {
+            ClusterState::Existing => Self::Joined,
+            ClusterState::New => {
+                Self::Founded(config.initial_cluster.iter().map(|m| m.id).collect())
+            }
+        }
+    }
+
+    /// Nothing for a text that is not what [`Origin::text`] gives.
+    fn parse(text: &str) -> Option<Self> {
+        let lines = text.strip_suffix("end\n")?;
+        if lines == "joined\n" {
+            return Some(Self::Joined);
+        }
+        let ids: BTreeSet<u64> = lines
+            .lines()
+            .map(|line| line.parse().ok())
+            .collect::<Option<_>>()?;
+        (!ids.is_empty()).then_some(Self::Founded(ids))
+    }
+
+    fn text(&self) -> String {
+        let mut text = match self {
+            Self::Joined => "joined\n".to_owned(),
+            Self::Founded(ids) => ids.iter().map(|id| format!("{id}\n")).collect(),
+        };
+        text.push_str("end\n");
+        text
+    }
+
+    /// In the words of an error.
+    fn words(&self) -> String {
+        match self {
+            Self::Joined => "a cluster that existed".to_owned(),
+            Self::Founded(ids) => {
+                let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+                ids.join(", ")
+            }
+        }
+    }
+}
+
+/// Compares how the configuration makes this node a member with how its first
+/// start did, or records it if this is the first start.
 ///
 /// # Errors
 ///
-/// Other members, a lost record, or a directory that cannot be read or written.
+/// Another origin, a lost record, or a directory that cannot be read or written.
 pub(crate) async fn check(config: &Config, log: &dyn LogStore) -> Result<(), ServerError> {
     let path = config.data_dir.join(FILE);
     let failed = |source| ServerError::DataDir {
         path: path.clone(),
         source,
     };
-    let given: Ids = config
-        .initial_cluster
-        .iter()
-        .map(|member| member.id)
-        .collect();
+    let given = Origin::of(config);
     match fs::read_to_string(&path) {
-        Ok(text) => match parse(&text) {
+        Ok(text) => match Origin::parse(&text) {
             Some(found) if found == given => Ok(()),
             Some(found) => Err(ServerError::OtherFounders {
                 path: path.clone(),
-                found: list(&found),
-                given: list(&given),
+                found: found.words(),
+                given: given.words(),
             }),
             None => Err(ServerError::FoundersLost { path: path.clone() }),
         },
@@ -61,33 +110,14 @@ pub(crate) async fn check(config: &Config, log: &dyn LogStore) -> Result<(), Ser
     }
 }
 
-/// Nothing for a text that is not what [`record`] writes.
-fn parse(text: &str) -> Option<Ids> {
-    let ids: Ids = text
-        .strip_suffix("end\n")?
-        .lines()
-        .map(|line| line.parse().ok())
-        .collect::<Option<_>>()?;
-    (!ids.is_empty()).then_some(ids)
-}
-
 /// Durable when it returns, and never there in part.
-fn record(data_dir: &Path, ids: &Ids) -> io::Result<()> {
+fn record(data_dir: &Path, origin: &Origin) -> io::Result<()> {
     let new = data_dir.join(format!("{FILE}.new"));
-    let mut text: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    text.push_str("end\n");
     let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(origin.text().as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, data_dir.join(FILE))?;
     File::open(data_dir)?.sync_all()
-}
-
-fn list(ids: &Ids) -> String {
-    ids.iter()
-        .map(u64::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 #[cfg(test)]
@@ -97,18 +127,26 @@ mod tests {
     #[test]
     fn what_is_recorded_is_read_back() {
         let directory = tempfile::tempdir().unwrap();
-        let ids = Ids::from([1, 2, 30]);
-        record(directory.path(), &ids).unwrap();
+        for origin in [Origin::Founded([1, 2, 30].into()), Origin::Joined] {
+            record(directory.path(), &origin).unwrap();
 
-        let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
+            let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
 
-        assert_eq!(parse(&text), Some(ids));
+            assert_eq!(Origin::parse(&text), Some(origin));
+        }
     }
 
     #[test]
     fn a_damaged_record_names_nobody() {
-        for text in ["", "1\n2\n", "1\nx\nend\n", "end\n"] {
-            assert_eq!(parse(text), None, "{text:?}");
+        for text in [
+            "",
+            "1\n2\n",
+            "1\nx\nend\n",
+            "end\n",
+            "joined\n",
+            "joined\n1\nend\n",
+        ] {
+            assert_eq!(Origin::parse(text), None, "{text:?}");
         }
     }
 }

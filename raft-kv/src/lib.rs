@@ -22,3 +22,4 @@ pub mod mvcc;
 pub mod proto;
 pub mod server;
 pub mod shutdown;
+mod upkeep;

@@ -7,12 +7,13 @@
 //! |---|---|---|
 //! | name | 1 | string |
 //! | client URLs | 2 | repeated string |
+//! | vote when caught up | 3 | bool |
 
 use bytes::Bytes;
 use prost::Message;
 use raft_core::{Incarnation, MemberInfo, Membership, NodeId};
 
-use crate::config::InitialMember;
+use crate::config::{Config, InitialMember};
 use crate::proto::etcdserverpb::Member;
 
 /// The server's part of [`MemberInfo`].
@@ -24,6 +25,9 @@ pub struct MemberContext {
     /// Where clients reach it.
     #[prost(string, repeated, tag = "2")]
     pub client_urls: Vec<String>,
+    /// A learner that is to vote as soon as it has caught up.
+    #[prost(bool, tag = "3")]
+    pub promote: bool,
 }
 
 impl MemberContext {
@@ -44,6 +48,7 @@ pub fn initial_membership(members: &[InitialMember]) -> Membership {
         let context = MemberContext {
             name: member.name.clone(),
             client_urls: vec![member.client.clone()],
+            promote: false,
         };
         let info = MemberInfo {
             incarnation: Incarnation::default(),
@@ -52,6 +57,20 @@ pub fn initial_membership(members: &[InitialMember]) -> Membership {
         };
         (NodeId::new(member.id), info)
     }))
+}
+
+/// What this node wants the membership to say of it.
+pub fn own_info(config: &Config) -> MemberInfo {
+    let context = MemberContext {
+        name: config.name.clone(),
+        client_urls: vec![config.advertise_client.clone()],
+        promote: false,
+    };
+    MemberInfo {
+        incarnation: Incarnation::default(),
+        address: config.advertise_peer.clone(),
+        context: context.to_bytes(),
+    }
 }
 
 /// The members as clients see them, by number.
@@ -100,6 +119,7 @@ mod tests {
         let context = MemberContext {
             name: "a".to_owned(),
             client_urls: vec!["b".to_owned()],
+            promote: false,
         };
 
         assert_eq!(context.to_bytes().as_ref(), b"\x0a\x01a\x12\x01b");

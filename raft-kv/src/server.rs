@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
-use raft_core::{GroupId, Incarnation, Network, ReplicaId, StorageError};
+use raft_core::{GroupId, Incarnation, Membership, Network, ReplicaId, StorageError};
 use raft_storage_rocks::{RocksOptions, RocksStore};
 use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
 use tokio::net::TcpListener;
@@ -23,9 +23,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::api::{Backend, Limits};
-use crate::config::Config;
+use crate::config::{ClusterState, Config};
 use crate::mvcc::{MvccMachine, MvccStore};
-use crate::{founders, http, member};
+use crate::{founders, http, member, upkeep};
 
 /// The one group of this server.
 const GROUP: GroupId = GroupId::new(0);
@@ -60,7 +60,7 @@ pub struct Server {
     client_address: SocketAddr,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
-    upkeep: JoinHandle<()>,
+    upkeep: [JoinHandle<()>; 2],
 }
 
 impl Server {
@@ -92,6 +92,7 @@ impl Server {
         };
         let cluster = config.cluster.number();
         let backend = Backend::new(cluster, config.node, node.clone(), store, limits);
+        let members = upkeep::members(node.clone(), member::own_info(&config));
         let (stop_serving, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, http::router(&backend), stopped));
         info!(
@@ -110,7 +111,7 @@ impl Server {
             client_address,
             stop_serving,
             serving,
-            upkeep: tokio::spawn(http::metrics::upkeep()),
+            upkeep: [tokio::spawn(http::metrics::upkeep()), tokio::spawn(members)],
         })
     }
 
@@ -137,6 +138,7 @@ impl Server {
             reason = failed => ServerError::Failed {
                 reason: reason.unwrap_or_else(|| "the node stopped by itself".to_owned()),
             },
+            () = removed(&self.node) => ServerError::Removed,
             served = &mut self.serving => ServerError::Serve(
                 served.map_err(io::Error::other).and_then(|result| result).err()
                     .unwrap_or_else(|| io::Error::other("the listener ended")),
@@ -159,8 +161,24 @@ impl Server {
         }
         self.node.shutdown().await;
         self.network.shutdown().await;
-        self.upkeep.abort();
+        self.upkeep.iter().for_each(JoinHandle::abort);
         info!("stopped");
+    }
+}
+
+/// Returns once the node, which was a member, is none any more.
+async fn removed(node: &Node) {
+    let mut was_member = false;
+    let mut status = node.watch();
+    let is_removed = status.wait_for(|status| {
+        let raft = &status.raft;
+        let is_member = raft.membership.contains(raft.replica);
+        was_member |= is_member;
+        was_member && !is_member && raft.membership_index <= raft.commit_index
+    });
+    if is_removed.await.is_err() {
+        // The node is gone, which somebody else notices.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -220,7 +238,13 @@ async fn spawn_node(
     raft.election_timeout_max = config.election_timeout_max;
     // The API gives up first, because it knows better what to tell the client.
     raft.request_timeout = config.request_deadline() + NODE_GIVES_UP_LATER;
-    let membership = member::initial_membership(&config.initial_cluster);
+    let founders = member::initial_membership(&config.initial_cluster);
+    let peers = founders.members().iter();
+    let peers = peers.map(|(&node, info)| (node, info.clone())).collect();
+    let initial = match config.initial_cluster_state {
+        ClusterState::New => founders,
+        ClusterState::Existing => Membership::default(),
+    };
     let log = store
         .log_store(GROUP)
         .map_err(|source| ServerError::Log(Box::new(source)))?;
@@ -230,9 +254,9 @@ async fn spawn_node(
         network,
         state_machine: Box::new(machine),
     };
-    Node::spawn(NodeConfig::new(raft, membership), backends)
-        .await
-        .map_err(ServerError::Node)
+    let mut node = NodeConfig::new(raft, initial);
+    node.peers = peers;
+    Node::spawn(node, backends).await.map_err(ServerError::Node)
 }
 
 async fn serve(
@@ -316,7 +340,7 @@ pub enum ServerError {
     Log(#[source] Box<dyn Error + Send + Sync>),
     /// The configuration names other members than those the cluster began with.
     #[error(
-        "{} belongs to a cluster that began with the nodes {found}, but initial_cluster names {given}; put initial_cluster back, it does not change a cluster that exists",
+        "{} says that the node began with {found}, but the configuration says {given}; put initial_cluster and initial_cluster_state back, they do not change a cluster that exists",
         path.display()
     )]
     OtherFounders {
@@ -348,6 +372,11 @@ pub enum ServerError {
         /// Why.
         reason: String,
     },
+    /// The node is no member of its cluster any more.
+    #[error(
+        "the node was removed from its cluster; its data_dir is of no use any more, and its number is not given out again"
+    )]
+    Removed,
     /// The client port failed.
     #[error("cannot serve clients any more")]
     Serve(#[source] io::Error),

@@ -95,6 +95,11 @@ impl Backend {
         self.node.status()
     }
 
+    /// The member's Raft node.
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// The member's store.
     pub(super) fn store(&self) -> &MvccStore {
         &self.store

@@ -6,6 +6,7 @@
 use raft_core::{ProposeError, ReadError, StorageError};
 use tonic::{Code, Status};
 
+use super::members::MemberError;
 use crate::model::KvError;
 use crate::mvcc::QueryError;
 
@@ -16,6 +17,9 @@ pub enum ApiError {
     /// The store refused it.
     #[error(transparent)]
     Kv(#[from] KvError),
+    /// Members or the leader cannot be changed so.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// A sort order or target that does not exist.
     #[error("invalid sort option")]
     SortOption,
@@ -67,6 +71,7 @@ impl ApiError {
             | Self::Compare
             | Self::LeaseProvided
             | Self::TooLarge => Code::InvalidArgument,
+            Self::Member(error) => error.code(),
             Self::LeaseNotFound => Code::NotFound,
             Self::TooManyRequests => Code::ResourceExhausted,
             Self::NoLeader | Self::Timeout | Self::LeaderFailed | Self::Stopped => {

@@ -1,4 +1,4 @@
-//! The service Maintenance: Status. The rest comes with what there is to maintain.
+//! The service Maintenance: Status and MoveLeader. The rest comes with what there is to maintain.
 
 use tonic::{Request, Response, Status, async_trait};
 
@@ -25,6 +25,19 @@ impl Maintenance {
 
 #[async_trait]
 impl maintenance_server::Maintenance for Maintenance {
+    async fn move_leader(
+        &self,
+        request: Request<pb::MoveLeaderRequest>,
+    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        self.backend.admit(request.metadata())?;
+        let to = request.into_inner().target_id;
+        self.backend.move_leader(to).await?;
+        let header = self.backend.header(self.backend.store().revision());
+        Ok(Response::new(pb::MoveLeaderResponse {
+            header: Some(header),
+        }))
+    }
+
     async fn status(
         &self,
         _request: Request<pb::StatusRequest>,

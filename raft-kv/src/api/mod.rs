@@ -11,6 +11,7 @@ mod deadline;
 mod error;
 mod kv;
 mod maintenance;
+mod members;
 
 use tonic::service::Routes;
 
@@ -18,6 +19,7 @@ pub use backend::{Backend, Limits};
 pub use deadline::Deadline;
 pub use error::ApiError;
 pub use maintenance::EMULATED_VERSION;
+pub use members::MemberError;
 
 use crate::proto::etcdserverpb::cluster_server::ClusterServer;
 use crate::proto::etcdserverpb::kv_server::KvServer;

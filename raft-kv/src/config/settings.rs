@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::value::{ClusterId, HumanDuration, InitialMember, LogFormat};
+use super::value::{ClusterId, ClusterState, HumanDuration, InitialMember, LogFormat};
 
 /// Every key, given or not.
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
@@ -47,6 +47,9 @@ pub struct Settings {
     )]
     #[serde(default)]
     pub initial_cluster: Vec<InitialMember>,
+    /// Whether the cluster begins with this node or the node joins one [default: new]
+    #[arg(long, env = "RAFT_KV_INITIAL_CLUSTER_STATE", value_enum)]
+    pub initial_cluster_state: Option<ClusterState>,
     /// Proof of identity towards the other nodes.
     #[command(flatten)]
     #[serde(default)]
@@ -109,7 +112,7 @@ pub struct TlsSettings {
 
 impl Settings {
     /// The keys of the top level.
-    pub(super) const KEYS: [&str; 18] = [
+    pub(super) const KEYS: [&str; 19] = [
         "node_id",
         "name",
         "cluster",
@@ -119,6 +122,7 @@ impl Settings {
         "listen_peer",
         "advertise_peer",
         "initial_cluster",
+        "initial_cluster_state",
         "tls",
         "heartbeat_interval",
         "election_timeout_min",
@@ -147,6 +151,7 @@ impl Settings {
             } else {
                 self.initial_cluster
             },
+            initial_cluster_state: self.initial_cluster_state.or(below.initial_cluster_state),
             tls: self.tls.over(below.tls),
             heartbeat_interval: self.heartbeat_interval.or(below.heartbeat_interval),
             election_timeout_min: self.election_timeout_min.or(below.election_timeout_min),

@@ -179,6 +179,17 @@ impl FromStr for InitialMember {
     }
 }
 
+/// Whether a node starts a cluster or joins one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterState {
+    /// `initial_cluster` is the cluster that begins now.
+    #[default]
+    New,
+    /// `initial_cluster` is a cluster that exists, to which this node was added as a member.
+    Existing,
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
-    AppliedState, Entry, LogIndex, LogSlice, Payload, Snapshot, SnapshotMeta, SnapshotReader,
-    StateMachine, StorageError, async_trait,
+    AppliedState, CheckpointTask, Entry, LogIndex, LogSlice, Payload, Snapshot, SnapshotMeta,
+    SnapshotReader, StateMachine, StorageError, async_trait,
 };
 use rocksdb::WriteBatch;
 use tokio::task::spawn_blocking;
@@ -63,6 +63,18 @@ impl StateMachine for MvccMachine {
 
     fn durable_applied(&self) -> LogIndex {
         self.shared.state().durable()
+    }
+
+    async fn checkpoint(&mut self) -> Result<CheckpointTask, StorageError> {
+        let state = self.shared.state();
+        let reached = state.position().applied.last_applied.index;
+        Ok(Box::pin(async move {
+            if state.durable() < reached {
+                let flushing = Arc::clone(&state);
+                blocking("flushing applied entries", move || flushing.flush()).await?;
+            }
+            Ok(state.durable())
+        }))
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, StorageError> {

@@ -143,10 +143,11 @@ impl State {
     /// Makes this state the one that the next start opens.
     pub(super) fn activate(&self, root: &Path) -> Result<(), StorageError> {
         let text = format!("{DIRECTORY_PREFIX}{}\n", self.number);
-        replace_durably(root, ACTIVE, &text)
-            .map_err(|e| StorageError::io("switching to the new state", e))?;
+        // Kept from now on, whatever follows: if the switch fails half way, the
+        // next start may find either state named, and must find both.
         self.obsolete.store(false, Ordering::Relaxed);
-        Ok(())
+        replace_durably(root, ACTIVE, &text)
+            .map_err(|e| StorageError::io("switching to the new state", e))
     }
 
     /// Lets the directory go with the last reader.
@@ -189,6 +190,11 @@ impl State {
     /// Whether a write failed, so that no more are made.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// No more writes are made.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// One writer at a time.
@@ -317,7 +323,11 @@ impl Shared {
 
     /// Puts `successor` in the place of the state in use, durably.
     pub(super) fn replace(&self, successor: Arc<State>) -> Result<(), StorageError> {
-        successor.activate(&self.root)?;
+        if let Err(error) = successor.activate(&self.root) {
+            // Which of the two the next start opens is open: neither may change.
+            self.state().close();
+            return Err(error);
+        }
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         active.retire();
         *active = successor;

@@ -171,6 +171,6 @@ async fn other_founding_members_than_at_the_first_start_are_refused() {
     };
     let text = refusal(&server(directory.path(), &file(&alone)));
 
-    assert!(text.contains("began with the nodes 1, 2, 3"), "{text}");
-    assert!(text.contains("initial_cluster names 1;"), "{text}");
+    assert!(text.contains("began with 1, 2, 3"), "{text}");
+    assert!(text.contains("the configuration says 1;"), "{text}");
 }

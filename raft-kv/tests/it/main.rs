@@ -9,4 +9,5 @@ mod api;
 mod cluster;
 mod config;
 mod http;
+mod membership;
 mod support;

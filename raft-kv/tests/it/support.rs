@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use raft_core::NodeId;
-use raft_kv::config::{Config, InitialMember, Settings, TlsSettings};
+use raft_kv::config::{ClusterState, Config, InitialMember, Settings, TlsSettings};
 use raft_kv::proto::etcdserverpb as pb;
 use raft_kv::proto::etcdserverpb::cluster_client::ClusterClient;
 use raft_kv::proto::etcdserverpb::kv_client::KvClient;
@@ -19,7 +19,8 @@ pub(crate) const CLUSTER: &str = "42";
 /// A cluster whose nodes live in this process.
 pub(crate) struct TestCluster {
     nodes: Vec<TestNode>,
-    _directory: TempDir,
+    authority: DevAuthority,
+    directory: TempDir,
 }
 
 struct TestNode {
@@ -31,7 +32,8 @@ impl TestCluster {
     /// `size` nodes, up and running.
     pub(crate) async fn start(size: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = cluster_settings(directory.path(), size);
+        let authority = DevAuthority::new(CLUSTER).unwrap();
+        let settings = settings_of(&authority, directory.path(), size);
         let mut cluster = Self {
             nodes: settings
                 .into_iter()
@@ -40,7 +42,8 @@ impl TestCluster {
                     server: None,
                 })
                 .collect(),
-            _directory: directory,
+            authority,
+            directory,
         };
         for node in 0..size {
             cluster.restart(node).await;
@@ -54,6 +57,45 @@ impl TestCluster {
         assert!(node.server.is_none(), "the node runs already");
         let config = Config::from_settings(node.settings.clone()).unwrap();
         node.server = Some(Server::start(config).await.unwrap());
+    }
+
+    /// A URL at which a node that joins can be reached by its peers.
+    pub(crate) fn free_peer_url() -> String {
+        format!("https://{}", free_udp())
+    }
+
+    /// Starts the node with number `id`, which the cluster has added under
+    /// `peer_url`. Answers its place.
+    pub(crate) async fn join(&mut self, id: u64, peer_url: &str) -> usize {
+        let mut settings = self.nodes[0].settings.clone();
+        let own = InitialMember {
+            id,
+            name: format!("node-{id}"),
+            peer: peer_url.trim_start_matches("https://").to_owned(),
+            client: format!("http://{}", free_tcp()),
+        };
+        let home = self.directory.path().join(&own.name);
+        settings.node_id = Some(id);
+        settings.name = Some(own.name.clone());
+        settings.data_dir = Some(home.join("data"));
+        settings.listen_client = Some(own.client.trim_start_matches("http://").parse().unwrap());
+        settings.listen_peer = Some(own.peer.parse().unwrap());
+        settings.tls = certificates(&self.authority, id, &home);
+        settings.initial_cluster.push(own);
+        settings.initial_cluster_state = Some(ClusterState::Existing);
+        self.nodes.push(TestNode {
+            settings,
+            server: None,
+        });
+        let place = self.nodes.len() - 1;
+        self.restart(place).await;
+        place
+    }
+
+    /// Returns when the server at `place` ends of itself; answers why.
+    pub(crate) async fn failure(&mut self, place: usize) -> String {
+        let server = self.nodes[place].server.as_mut().expect("the node runs");
+        server.failure().await.to_string()
     }
 
     /// Stops the node at `place`.
@@ -89,6 +131,19 @@ impl TestCluster {
         usize::try_from(number - 1).unwrap()
     }
 
+    /// Where the leader is, which is not `spared`: there it is moved on.
+    pub(crate) async fn leader_other_than(&self, spared: usize) -> usize {
+        loop {
+            let leader = self.leader().await;
+            if leader != spared {
+                return leader;
+            }
+            let node = self.nodes[leader].server.as_ref().unwrap().node();
+            // It may fail, and leadership may be elsewhere already: look again.
+            let _ = node.transfer_leadership(None).await;
+        }
+    }
+
     /// Where clients reach the node at `place`.
     pub(crate) fn address(&self, place: usize) -> SocketAddr {
         self.nodes[place].settings.listen_client.unwrap()
@@ -116,6 +171,10 @@ impl TestCluster {
 
 /// Settings of a cluster of `size` nodes in `directory`, with certificates.
 pub(crate) fn cluster_settings(directory: &Path, size: usize) -> Vec<Settings> {
+    settings_of(&DevAuthority::new(CLUSTER).unwrap(), directory, size)
+}
+
+fn settings_of(authority: &DevAuthority, directory: &Path, size: usize) -> Vec<Settings> {
     let numbers = 1..=u64::try_from(size).unwrap();
     let members: Vec<_> = numbers
         .map(|id| InitialMember {
@@ -125,7 +184,6 @@ pub(crate) fn cluster_settings(directory: &Path, size: usize) -> Vec<Settings> {
             client: format!("http://{}", free_tcp()),
         })
         .collect();
-    let authority = DevAuthority::new(CLUSTER).unwrap();
     let settings = members.iter().map(|member| {
         let home = directory.join(&member.name);
         Settings {
@@ -136,7 +194,7 @@ pub(crate) fn cluster_settings(directory: &Path, size: usize) -> Vec<Settings> {
             listen_client: Some(member.client.trim_start_matches("http://").parse().unwrap()),
             listen_peer: Some(member.peer.parse().unwrap()),
             initial_cluster: members.clone(),
-            tls: certificates(&authority, member.id, &home),
+            tls: certificates(authority, member.id, &home),
             // Machines that run tests are busy, and two seconds are a long time in one.
             heartbeat_interval: Some("100ms".parse().unwrap()),
             election_timeout_min: Some("500ms".parse().unwrap()),

@@ -1,0 +1,172 @@
+//! How members and leaders are changed for a request, and what is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{ChangeMembershipError, Membership, MembershipChange, NodeId, TransferError};
+use tokio::time::{sleep, timeout_at};
+use tonic::Code;
+
+use super::backend::Backend;
+use super::deadline::Deadline;
+use super::error::ApiError;
+
+/// Between two tries while another change is under way.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why members or the leader were not changed; the texts are etcd's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// No member has this number.
+    #[error("member not found")]
+    NotFound,
+    /// It is a member already.
+    #[error("member ID already exist")]
+    Exists,
+    /// Another member is reached there.
+    #[error("Peer URLs already exists")]
+    PeerUrlExists,
+    /// Not one URL with a host and a port.
+    #[error("given member URLs are invalid")]
+    BadUrls,
+    /// The member votes already.
+    #[error("can only promote a learner member")]
+    NotALearner,
+    /// The learner lacks too much.
+    #[error("can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// Too few voters would be left, or answer.
+    #[error("re-configuration failed due to not enough started members")]
+    NotEnoughStarted,
+    /// The member asked does not lead.
+    #[error("not leader")]
+    NotLeader,
+    /// The target cannot lead.
+    #[error("bad leader transferee")]
+    BadTransferee,
+    /// The target did not take over in time.
+    #[error("request timed out, leader transfer took too long")]
+    TransferTimeout,
+}
+
+impl MemberError {
+    pub(super) const fn code(self) -> Code {
+        match self {
+            Self::NotFound => Code::NotFound,
+            Self::BadUrls => Code::InvalidArgument,
+            Self::TransferTimeout => Code::Unavailable,
+            _ => Code::FailedPrecondition,
+        }
+    }
+}
+
+/// The `host:port` of a peer URL; a path or anything else in it makes no sense.
+pub(super) fn host_and_port(url: &str) -> Option<String> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let address = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = address.rsplit_once(':')?;
+    let is_plain = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+    let port: u16 = port.parse().ok()?;
+    (is_plain && port != 0).then(|| address.to_owned())
+}
+
+impl Backend {
+    /// Changes the members as `decide` says of those there are. Asks it again
+    /// when something else was changed meanwhile.
+    pub(super) async fn change_members(
+        &self,
+        deadline: Deadline,
+        mut decide: impl FnMut(&Membership) -> Result<MembershipChange, ApiError>,
+    ) -> Result<Arc<Membership>, ApiError> {
+        loop {
+            // This member may have been cut off: the decision needs the latest members.
+            self.linearize(deadline).await?;
+            let change = decide(&self.status().raft.membership)?;
+            let asked = self.node().change_membership(change);
+            let error = match timeout_at(deadline.at(), asked).await {
+                Ok(Ok(changed)) => return Ok(changed.membership),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(ApiError::Timeout),
+            };
+            if !is_worth_another_try(&error) {
+                return Err(refusal(error));
+            }
+            if timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err() {
+                return Err(refusal(error));
+            }
+        }
+    }
+
+    /// Hands leadership to `to`, if this member leads.
+    pub(super) async fn move_leader(&self, to: u64) -> Result<(), ApiError> {
+        let target = NodeId::new(to);
+        let error = match self.node().transfer_leadership(Some(target)).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        Err(match error {
+            TransferError::NotLeader { .. } => MemberError::NotLeader.into(),
+            TransferError::NotAVoter { .. } | TransferError::NoCandidate => {
+                MemberError::BadTransferee.into()
+            }
+            TransferError::Stopped => ApiError::Stopped,
+            _ => MemberError::TransferTimeout.into(),
+        })
+    }
+}
+
+/// Whether nothing was changed and the reason may pass.
+const fn is_worth_another_try(error: &ChangeMembershipError) -> bool {
+    matches!(
+        error,
+        ChangeMembershipError::NoLeader
+            | ChangeMembershipError::InProgress { .. }
+            | ChangeMembershipError::LeaderNotReady
+            | ChangeMembershipError::Transferring
+            | ChangeMembershipError::Superseded { .. }
+    )
+}
+
+fn refusal(error: ChangeMembershipError) -> ApiError {
+    use ChangeMembershipError as Change;
+    match error {
+        Change::NoLeader => ApiError::NoLeader,
+        Change::Stopped => ApiError::Stopped,
+        Change::UnknownMember { .. } => MemberError::NotFound.into(),
+        Change::AlreadyMember { .. } => MemberError::Exists.into(),
+        Change::AlreadyVoter { .. } => MemberError::NotALearner.into(),
+        Change::NotCaughtUp { .. } => MemberError::LearnerNotReady.into(),
+        Change::NoVoterLeft | Change::QuorumUnavailable { .. } => {
+            MemberError::NotEnoughStarted.into()
+        }
+        Change::Overloaded { .. } | Change::InProgress { .. } => ApiError::TooManyRequests,
+        _ => ApiError::Timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_url_is_a_scheme_a_host_and_a_port() {
+        let good = ["http://h:1", "https://10.0.0.1:2380/", "http://[::1]:2380"];
+        let found: Vec<_> = good.iter().filter_map(|url| host_and_port(url)).collect();
+        assert_eq!(found, ["h:1", "10.0.0.1:2380", "[::1]:2380"]);
+
+        for bad in [
+            "h:1",
+            "http://h",
+            "http://:1",
+            "http://h:0",
+            "http://h:1/x",
+            "ftp://h:1",
+            "",
+        ] {
+            assert_eq!(host_and_port(bad), None, "{bad}");
+        }
+    }
+}
