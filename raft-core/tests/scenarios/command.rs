@@ -12,11 +12,26 @@ use raft_core::{
 pub(crate) enum Command {
     Cluster(Vec<NodeId>),
     Join(ReplicaId),
-    Option { name: String, value: u64 },
-    Log { node: NodeId, terms: Vec<Term> },
-    Term { node: NodeId, term: Term },
-    Vote { node: NodeId, candidate: NodeId },
-    Applied { node: NodeId, index: LogIndex },
+    Option {
+        name: String,
+        value: u64,
+    },
+    Log {
+        node: NodeId,
+        terms: Vec<Term>,
+    },
+    Term {
+        node: NodeId,
+        term: Term,
+    },
+    Vote {
+        node: NodeId,
+        candidate: NodeId,
+    },
+    Applied {
+        node: NodeId,
+        index: LogIndex,
+    },
     Crash(Vec<NodeId>),
     Restart(Vec<NodeId>),
     Timeout(NodeId),
@@ -36,10 +51,22 @@ pub(crate) enum Command {
     HoldMachine(NodeId),
     ReleaseMachine(NodeId),
     Apply(NodeId),
-    Propose { node: NodeId, commands: Vec<String> },
-    Read { node: NodeId, consistency: Consistency },
-    Change { node: NodeId, change: MembershipChange },
-    Transfer { node: NodeId, to: Option<NodeId> },
+    Propose {
+        node: NodeId,
+        commands: Vec<String>,
+    },
+    Read {
+        node: NodeId,
+        consistency: Consistency,
+    },
+    Change {
+        node: NodeId,
+        change: MembershipChange,
+    },
+    Transfer {
+        node: NodeId,
+        to: Option<NodeId>,
+    },
     Checkpoint(NodeId),
     Show(Vec<NodeId>),
     Members,
@@ -334,7 +361,14 @@ fn a_line_between_two_nodes_goes_both_ways_and_an_arrow_one_way() {
 
 #[test]
 fn nonsense_is_refused() {
-    for text in ["", "elect", "elect 1", "run 5", "cut n1->n2 append", "change n1: burn n2"] {
+    for text in [
+        "",
+        "elect",
+        "elect 1",
+        "run 5",
+        "cut n1->n2 append",
+        "change n1: burn n2",
+    ] {
         assert!(Command::parse(text).is_err(), "{text} was understood");
     }
 }

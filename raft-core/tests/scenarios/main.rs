@@ -36,6 +36,7 @@ scenarios! {
     change_demote_leader
     change_four_to_two
     change_promote
+    change_refused
     change_remove
     change_remove_leader
     change_replace
@@ -47,4 +48,8 @@ scenarios! {
     figure_7
     figure_8
     reads
+    remove_and_add_again
+    single_server_bug
+    snapshots
+    transfer
 }

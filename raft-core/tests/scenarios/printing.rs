@@ -16,10 +16,17 @@ pub(crate) fn envelope(envelope: &Envelope) -> String {
 fn message(message: &Message) -> String {
     match message {
         Message::PreVote(body) => {
-            format!("pre-vote for {}? log ends at {}", body.proposed_term, body.last_log)
+            format!(
+                "pre-vote for {}? log ends at {}",
+                body.proposed_term, body.last_log
+            )
         }
         Message::PreVoteReply(body) => {
-            format!("pre-vote for {} {}", body.proposed_term, granted(body.granted))
+            format!(
+                "pre-vote for {} {}",
+                body.proposed_term,
+                granted(body.granted)
+            )
         }
         Message::RequestVote(body) => request_vote(*body),
         Message::RequestVoteReply(body) => {
@@ -34,7 +41,11 @@ fn message(message: &Message) -> String {
         }
         Message::Commit(body) => format!("commit {}", body.commit),
         Message::ReadIndex(body) => {
-            let by = if body.lease { " (the lease will do)" } else { "" };
+            let by = if body.lease {
+                " (the lease will do)"
+            } else {
+                ""
+            };
             format!("read index?{by}")
         }
         Message::ReadIndexReply(body) => match body.index {
@@ -125,7 +136,11 @@ fn listed_entries(entries: &[Entry], members: &dyn Fn(&Membership) -> String) ->
             }
             Payload::Command { data, .. } => {
                 words.extend(run.take().map(name));
-                words.push(format!("{} {}", entry.log_id, String::from_utf8_lossy(data)));
+                words.push(format!(
+                    "{} {}",
+                    entry.log_id,
+                    String::from_utf8_lossy(data)
+                ));
             }
             Payload::Membership(membership) => {
                 words.extend(run.take().map(name));
@@ -157,7 +172,11 @@ pub(crate) fn persist(persist: &Persist) -> String {
     let mut parts = Vec::new();
     if let Some(state) = persist.hard_state {
         let vote = state.voted_for.map(|vote| format!(", vote for {vote}"));
-        parts.push(format!("{}{}", state.current_term, vote.unwrap_or_default()));
+        parts.push(format!(
+            "{}{}",
+            state.current_term,
+            vote.unwrap_or_default()
+        ));
     }
     if let Some(snapshot) = persist.reset {
         parts.push(format!("log starts after {snapshot}"));
@@ -200,7 +219,12 @@ pub(crate) fn outcome(installed: Option<LogId>) -> String {
 /// A replica in one line: role, term, watermarks, and its log as terms by index.
 pub(crate) fn status(raft: &Raft) -> String {
     let status = raft.status();
-    let mut line = format!("{} {} {}", status.replica, status.role.name(), status.term());
+    let mut line = format!(
+        "{} {} {}",
+        status.replica,
+        status.role.name(),
+        status.term()
+    );
     line.push_str(&format!(", commit {}", status.commit_index));
     if status.last_applied != status.commit_index {
         line.push_str(&format!(", applied {}", status.last_applied));
@@ -213,9 +237,16 @@ pub(crate) fn status(raft: &Raft) -> String {
 
 /// A node that is down: what its disk holds.
 pub(crate) fn stopped(disk: &Disk) -> String {
-    let terms = disk.entries.iter().map(|entry| entry.term().get().to_string());
+    let terms = disk
+        .entries
+        .iter()
+        .map(|entry| entry.term().get().to_string());
     let state = disk.hard_state;
-    format!("down, {}, log {}", state.current_term, listed(disk.purged, terms))
+    format!(
+        "down, {}, log {}",
+        state.current_term,
+        listed(disk.purged, terms)
+    )
 }
 
 fn terms(raft: &Raft, status: &Status) -> String {

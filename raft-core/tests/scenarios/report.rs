@@ -51,6 +51,9 @@ impl Report {
             line.times += 1;
             return;
         }
+        if self.goes_round(node, &text) {
+            return;
+        }
         let after = last.map_or(0, |last| last + 1);
         let shared = self.lines[after..]
             .iter()
@@ -62,6 +65,25 @@ impl Report {
             }
             None => self.push(vec![node], Vec::new(), text),
         }
+    }
+
+    /// Counts `text` in if time passes and `node` alternates between two lines of its own.
+    fn goes_round(&mut self, node: NodeId, text: &str) -> bool {
+        let own = |(_, line): &(usize, &Line)| line.nodes.contains(&node);
+        let mut recent = self.lines.iter().enumerate().rev().filter(own);
+        let (Some((latter, _)), Some((former, _))) = (recent.next(), recent.next()) else {
+            return false;
+        };
+        let [a, b] = [former, latter].map(|at| &self.lines[at]);
+        let alone = a.nodes == [node] && b.nodes == [node];
+        let next = match a.times == b.times {
+            true => former,
+            false => latter,
+        };
+        let fits = self.began.is_some() && alone && a.times.abs_diff(b.times) <= 1;
+        let counts = fits && self.lines[next].text == text;
+        self.lines[next].times += usize::from(counts);
+        counts
     }
 
     /// `from` sends something to `to`.
@@ -152,4 +174,22 @@ fn a_message_to_several_is_one_line_and_a_second_copy_is_another() {
     report.sends(one, three, "x".to_owned());
 
     assert_eq!(report.take(), ["n1 -> n2 n3: x", "n1 -> n3: x"]);
+}
+
+#[test]
+fn two_lines_that_alternate_as_time_passes_are_counted() {
+    let one = NodeId::new(1);
+    let mut report = Report {
+        began: Some(Duration::ZERO),
+        ..Report::default()
+    };
+
+    for text in ["a", "b", "a", "b", "a", "c"] {
+        report.says(one, text);
+    }
+
+    assert_eq!(
+        report.take(),
+        ["+0ms n1: a (3 times)", "+0ms n1: b (2 times)", "+0ms n1: c"]
+    );
 }

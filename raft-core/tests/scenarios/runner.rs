@@ -89,7 +89,10 @@ fn a_run_keeps_prose_and_replaces_output() {
     let got = replay("inline", text).unwrap();
 
     let shown = "  n1 follower t0, commit i0, log empty";
-    assert_eq!(got, format!("Prose.\n> cluster n1\n> show\n{shown}\n\nMore.\n"));
+    assert_eq!(
+        got,
+        format!("Prose.\n> cluster n1\n> show\n{shown}\n\nMore.\n")
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use raft_core::message::{AppendResult, Message};
 use raft_core::protocol::{Event, RoleKind};
 use raft_core::{Entry, Envelope, LogId, LogIndex, NodeId, Raft, Term};
 
-use super::disk::Disk;
+use super::host::Host;
 
 /// What was seen so far, to compare with.
 #[derive(Debug, Default)]
@@ -19,12 +19,19 @@ pub(crate) struct Checks {
 impl Checks {
     /// The last entry that anybody knew to be committed.
     pub(crate) fn committed(&self) -> LogIndex {
-        self.committed.keys().next_back().copied().unwrap_or_default()
+        self.committed
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or_default()
     }
 
     /// How many terms `node` has led.
     pub(crate) fn terms_led_by(&self, node: NodeId) -> usize {
-        self.leaders.values().filter(|leader| **leader == node).count()
+        self.leaders
+            .values()
+            .filter(|leader| **leader == node)
+            .count()
     }
 
     /// After each step: what is committed stays, and a leader has all of it (Raft figure 3).
@@ -67,7 +74,9 @@ impl Checks {
         for entry in entries {
             let known = self.applied.entry(entry.index()).or_insert(entry.clone());
             if known != entry {
-                return Err(format!("{node} applies {entry:?}, others applied {known:?}"));
+                return Err(format!(
+                    "{node} applies {entry:?}, others applied {known:?}"
+                ));
             }
         }
         Ok(())
@@ -82,18 +91,21 @@ impl Checks {
     }
 }
 
-/// A message claims nothing durable that the disk does not hold yet.
-pub(crate) fn claims_hold(envelope: &Envelope, disk: &Disk) -> Result<(), String> {
-    let state = disk.hard_state;
+/// A message claims nothing durable that neither the log on disk nor the durable
+/// state of the state machine holds yet.
+pub(crate) fn claims_hold(envelope: &Envelope, host: &Host) -> Result<(), String> {
+    let state = host.disk.hard_state;
+    let is_durable =
+        |id: LogId| id.index <= host.machine.durable.applied.index || host.disk.holds(id);
     let holds = match &envelope.message {
         Message::RequestVoteReply(reply) if reply.granted => {
             state.current_term == reply.vote_term && state.voted_for == Some(envelope.to)
         }
         Message::AppendReply(reply) => match reply.result {
-            AppendResult::Accepted { durable, .. } => disk.holds(durable),
+            AppendResult::Accepted { durable, .. } => is_durable(durable),
             AppendResult::Rejected { .. } => true,
         },
-        Message::HeartbeatReply(reply) => disk.holds(reply.durable),
+        Message::HeartbeatReply(reply) => is_durable(reply.durable),
         _ => true,
     };
     match holds && envelope.term <= state.current_term {

@@ -95,12 +95,15 @@ impl Disk {
     pub(crate) fn restored(&self, state: &State, first: &Membership) -> Restored {
         let is_whole = self.purged == LogId::ZERO;
         let before_log = if is_whole { first } else { &state.membership };
-        let memberships = self.entries.iter().filter_map(|entry| match &entry.payload {
-            Payload::Membership(membership) => {
-                Some((entry.index(), Arc::new(membership.as_ref().clone())))
-            }
-            _ => None,
-        });
+        let memberships = self
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.payload {
+                Payload::Membership(membership) => {
+                    Some((entry.index(), Arc::new(membership.as_ref().clone())))
+                }
+                _ => None,
+            });
         Restored {
             hard_state: self.hard_state,
             purged: self.purged,

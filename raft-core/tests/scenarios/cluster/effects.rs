@@ -142,7 +142,10 @@ impl Cluster {
     /// The oldest write that waits gets done.
     pub(super) fn finish_disk_work(&mut self, node: NodeId) -> Result<(), String> {
         let disk = &mut self.host(node)?.disk;
-        let work = disk.waiting.pop_front().ok_or("its disk has nothing to do")?;
+        let work = disk
+            .waiting
+            .pop_front()
+            .ok_or("its disk has nothing to do")?;
         let token = match &work {
             DiskWork::Persist(persist) => Some(persist.token),
             DiskWork::Purge(_) => None,
@@ -214,7 +217,7 @@ impl Cluster {
     }
 
     fn send(&mut self, node: NodeId, envelope: Envelope) -> Result<(), String> {
-        checks::claims_hold(&envelope, &self.host(node)?.disk)?;
+        checks::claims_hold(&envelope, self.host(node)?)?;
         self.post(node, envelope.to.node, Content::Message(envelope));
         Ok(())
     }
@@ -250,7 +253,11 @@ impl Cluster {
         }
         let installed = refusal.is_empty().then_some(shipment.state.applied);
         let token = shipment.token;
-        self.post(node, shipment.from.node, Content::Outcome { token, installed });
+        self.post(
+            node,
+            shipment.from.node,
+            Content::Outcome { token, installed },
+        );
         Ok(())
     }
 
@@ -262,16 +269,40 @@ impl Cluster {
         let note = if is_lost { " (lost)" } else { "" };
         let text = format!("{}{note}", parcel.describe());
         self.report.sends(from, to, text);
-        if !is_lost {
-            self.network.in_flight.push(parcel);
+        match is_lost {
+            true => self.lose(parcel),
+            false => self.network.in_flight.push(parcel),
         }
+    }
+
+    /// A message that is lost is gone. Who streams a snapshot notices that the
+    /// stream broke.
+    pub(super) fn lose(&mut self, parcel: Parcel) {
+        let (token, receiver, sender) = match parcel.content {
+            Content::Message(_) => return,
+            Content::Snapshot(shipment) => (shipment.token, parcel.to, parcel.from),
+            Content::Outcome { token, .. } => (token, parcel.from, parcel.to),
+        };
+        let installed = None;
+        self.network.in_flight.push(Parcel {
+            from: receiver,
+            to: sender,
+            content: Content::Outcome { token, installed },
+        });
     }
 
     /// Something reaches its receiver, if that is up.
     pub(super) fn arrive(&mut self, parcel: Parcel) -> Result<(), String> {
+        let is_snapshot = matches!(parcel.content, Content::Snapshot(_));
         let Some(host) = self.hosts.get_mut(&parcel.to) else {
             return Ok(());
         };
+        if host.raft.is_none() {
+            if is_snapshot {
+                self.lose(parcel);
+            }
+            return Ok(());
+        }
         let input = match parcel.content {
             Content::Message(envelope) => Input::Message(envelope),
             Content::Outcome { token, installed } => Input::SnapshotSent { token, installed },
@@ -287,15 +318,14 @@ impl Cluster {
                 host.offers.insert(token, shipment);
                 Input::SnapshotOffered(offer)
             }
-            Content::Snapshot(_) => return Ok(()),
+            Content::Snapshot(_) => {
+                self.lose(parcel);
+                return Ok(());
+            }
         };
-        match host.raft.is_some() {
-            true => self.handle(parcel.to, input),
-            false => Ok(()),
-        }
+        self.handle(parcel.to, input)
     }
 }
-
 
 /// What happens in every election.
 const fn is_usual(event: &Event) -> bool {

@@ -50,7 +50,6 @@ impl Host {
 
     /// Starts the replica from what the disk holds.
     pub(crate) fn start(&mut self, options: &Config, now: Timestamp) -> Result<(), String> {
-        self.crash();
         self.starts += 1;
         let life = 100 * self.replica.incarnation.get() + self.starts;
         let config = Config {
@@ -63,7 +62,9 @@ impl Host {
             // The state machine got a snapshot, and the log did not follow.
             self.disk.reset(applied);
         }
-        let restored = self.disk.restored(&self.machine.durable, &self.first_membership);
+        let restored = self
+            .disk
+            .restored(&self.machine.durable, &self.first_membership);
         let raft = Raft::restore(config, restored, now).map_err(|error| error.to_string())?;
         self.raft = Some(raft);
         Ok(())

@@ -176,7 +176,9 @@ impl Cluster {
         if parcels.is_empty() {
             return Err("nothing of the kind is in flight".to_owned());
         }
-        parcels.into_iter().try_for_each(|parcel| self.arrive(parcel))
+        parcels
+            .into_iter()
+            .try_for_each(|parcel| self.arrive(parcel))
     }
 
     /// Delivers everything, and what follows from it, until nothing is in flight

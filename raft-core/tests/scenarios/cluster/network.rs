@@ -112,7 +112,8 @@ impl Network {
 
     pub(crate) fn heal(&mut self, links: &[Link]) {
         let all = links.is_empty();
-        self.cut.retain(|&(from, to)| !all && !covers(links, from, to));
+        self.cut
+            .retain(|&(from, to)| !all && !covers(links, from, to));
     }
 
     pub(crate) fn hold(&mut self, links: &[Link], nodes: &[NodeId]) {
@@ -121,7 +122,8 @@ impl Network {
 
     pub(crate) fn release(&mut self, links: &[Link]) {
         let all = links.is_empty();
-        self.held.retain(|&(from, to)| !all && !covers(links, from, to));
+        self.held
+            .retain(|&(from, to)| !all && !covers(links, from, to));
     }
 }
 
@@ -130,7 +132,9 @@ fn covers(links: &[Link], from: NodeId, to: NodeId) -> bool {
 }
 
 fn pairs(links: &[Link], nodes: &[NodeId]) -> Vec<(NodeId, NodeId)> {
-    let all = nodes.iter().flat_map(|&from| nodes.iter().map(move |&to| (from, to)));
+    let all = nodes
+        .iter()
+        .flat_map(|&from| nodes.iter().map(move |&to| (from, to)));
     all.filter(|&(from, to)| from != to && covers(links, from, to))
         .collect()
 }

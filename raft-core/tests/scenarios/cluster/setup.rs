@@ -4,6 +4,7 @@ use raft_core::{Config, Entry, HardState, LogId, Membership, NodeId, ReplicaId, 
 
 use super::Cluster;
 use super::host::Host;
+use super::network::{Content, Parcel};
 use crate::command::Command;
 
 impl Cluster {
@@ -15,7 +16,7 @@ impl Cluster {
             Command::Option { name, value } => return set_option(&mut self.options, name, *value),
             Command::Crash(nodes) => {
                 for node in nodes {
-                    self.host(*node)?.crash();
+                    self.crash(*node)?;
                 }
             }
             Command::Restart(nodes) => {
@@ -25,9 +26,11 @@ impl Cluster {
             }
             Command::Drop(selection) => {
                 let is_everything = selection.links.is_empty() && selection.kind.is_none();
-                if self.network.take(selection).is_empty() && !is_everything {
+                let parcels = self.network.take(selection);
+                if parcels.is_empty() && !is_everything {
                     return Err("nothing of the kind is in flight".to_owned());
                 }
+                parcels.into_iter().for_each(|parcel| self.lose(parcel));
             }
             Command::Cut(links) => self.network.cut(links, &nodes),
             Command::Heal(links) => self.network.heal(links),
@@ -57,8 +60,21 @@ impl Cluster {
         self.start(replica.node)
     }
 
+    fn crash(&mut self, node: NodeId) -> Result<(), String> {
+        let host = self.host(node)?;
+        let broken = std::mem::take(&mut host.offers);
+        host.crash();
+        for shipment in broken.into_values() {
+            let (from, to) = (shipment.from.node, node);
+            let content = Content::Snapshot(shipment);
+            self.lose(Parcel { from, to, content });
+        }
+        Ok(())
+    }
+
     fn start(&mut self, node: NodeId) -> Result<(), String> {
         let (options, now) = (self.options.clone(), self.now);
+        self.crash(node)?;
         self.host(node)?.start(&options, now)
     }
 
