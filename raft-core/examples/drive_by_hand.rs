@@ -12,8 +12,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use raft_core::message::{AppendEntries, AppendResult};
+use raft_core::message::{AppendEntries, AppendReply, AppendResult};
 use raft_core::protocol::{Input, Output, PersistToken, Restored, RoleKind};
 use raft_core::{
     Config, Entry, EntryMeta, Envelope, GroupId, HardState, LogId, LogIndex, LogSlice, Membership,
@@ -85,14 +86,15 @@ fn one_follower() -> Result<(), Box<dyn Error>> {
         term: Term::new(5),
         message: Message::AppendEntries(append),
     };
-    raft.handle(raft.poll_timeout(), Input::Message(envelope));
+    let now = Timestamp::after_start(Duration::from_millis(10));
+    raft.handle(now, Input::Message(envelope));
     let token = print_outputs(&mut raft).ok_or("it has something to write")?;
     show(&raft);
 
     println!("\nIt has not answered yet. Its disk reports that the write is done");
-    raft.handle(Timestamp::ZERO, Input::Persisted(token));
+    raft.handle(now, Input::Persisted(token));
     print_outputs(&mut raft);
-    raft.handle(Timestamp::ZERO, Input::Applied(LogIndex::new(3)));
+    raft.handle(now, Input::Applied(LogIndex::new(3)));
     show(&raft);
 
     println!("\nThe leader falls silent, and the follower's deadline comes");
@@ -107,23 +109,45 @@ fn one_follower() -> Result<(), Box<dyn Error>> {
 fn print_outputs(raft: &mut Raft) -> Option<PersistToken> {
     let mut token = None;
     while let Some(output) = raft.poll_output() {
-        let text = match output {
-            Output::Send(envelope) => format!("send {:?} to {}", envelope.message, envelope.to),
-            Output::Persist(persist) => {
-                token = Some(persist.token);
-                let (cut, last) = (persist.truncate_from, persist.entries.last());
-                format!(
-                    "write {:?}, cut {cut:?}, append {last:?}",
-                    persist.hard_state
-                )
-            }
-            Output::Apply(apply) => format!("apply up to {:?}", apply.entries.last()),
-            Output::Event(event) => format!("({event})"),
-            other => format!("{other:?}"),
-        };
-        println!("   > {text}");
+        if let Output::Persist(persist) = &output {
+            token = Some(persist.token);
+        }
+        println!("   > {}", describe(output));
     }
     token
+}
+
+fn describe(output: Output) -> String {
+    match output {
+        Output::Send(envelope) => {
+            let (name, to) = (envelope.message.name(), envelope.to);
+            match envelope.message {
+                Message::AppendReply(AppendReply {
+                    result: AppendResult::Accepted { received, durable },
+                    ..
+                }) => format!("send {to}: {name}, holds {received}, durable {durable}"),
+                _ => format!("send {to}: {name} in {}", envelope.term),
+            }
+        }
+        Output::Persist(persist) => {
+            let term = persist.hard_state.map(|state| state.current_term);
+            let cut = persist.truncate_from;
+            let entries = persist.entries.entries().iter();
+            let entries: Vec<String> = entries.map(|e| e.log_id.to_string()).collect();
+            format!(
+                "write {}{}the entries {}",
+                term.map_or(String::new(), |term| format!("the term {term}, ")),
+                cut.map_or(String::new(), |from| format!("the log cut from {from}, ")),
+                entries.join(" "),
+            )
+        }
+        Output::Apply(apply) => {
+            let last = apply.entries.last().unwrap_or_default();
+            format!("apply the entries up to {last}")
+        }
+        Output::Event(event) => format!("tell that it {event}"),
+        other => format!("{other:?}"),
+    }
 }
 
 fn show(raft: &Raft) {
