@@ -34,6 +34,8 @@ pub(crate) enum Command {
     },
     Crash(Vec<NodeId>),
     Restart(Vec<NodeId>),
+    Pause(NodeId),
+    Resume(NodeId),
     Timeout(NodeId),
     Elect(NodeId),
     Advance(Duration),
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     Settle,
     Deliver(Selection),
     Drop(Selection),
+    Repeat(Selection),
     Cut(Vec<Link>),
     Heal(Vec<Link>),
     Hold(Vec<Link>),
@@ -111,9 +114,11 @@ impl Command {
             ("release", ["disk", rest @ ..]) => one(rest).map(Self::ReleaseDisk),
             ("hold", ["machine", rest @ ..]) => one(rest).map(Self::HoldMachine),
             ("release", ["machine", rest @ ..]) => one(rest).map(Self::ReleaseMachine),
-            ("cut" | "heal" | "hold" | "release" | "isolate" | "split" | "deliver" | "drop", _) => {
-                parse_network(name, rest)
-            }
+            (
+                "cut" | "heal" | "hold" | "release" | "isolate" | "split" | "deliver" | "drop"
+                | "repeat",
+                _,
+            ) => parse_network(name, rest),
             ("propose" | "read" | "change" | "transfer" | "checkpoint", _) => {
                 parse_request(name, rest)
             }
@@ -129,6 +134,8 @@ fn parse_plain(name: &str, rest: &[&str]) -> Result<Command, String> {
     Ok(match name {
         "crash" => Command::Crash(nodes(rest)?),
         "restart" => Command::Restart(nodes(rest)?),
+        "pause" => Command::Pause(one(rest)?),
+        "resume" => Command::Resume(one(rest)?),
         "timeout" => Command::Timeout(one(rest)?),
         "elect" => Command::Elect(one(rest)?),
         "advance" => Command::Advance(duration(rest)?),
@@ -187,13 +194,14 @@ fn parse_network(name: &str, rest: &[&str]) -> Result<Command, String> {
         return Ok(Command::Cut(isolated.collect()));
     }
     let selection = selection(rest)?;
-    let takes_messages = matches!(name, "deliver" | "drop");
+    let takes_messages = matches!(name, "deliver" | "drop" | "repeat");
     if !takes_messages && (selection.kind.is_some() || selection.first) {
         return Err(format!("`{name}` takes links only"));
     }
     Ok(match name {
         "deliver" => Command::Deliver(selection),
         "drop" => Command::Drop(selection),
+        "repeat" => Command::Repeat(selection),
         "cut" => Command::Cut(selection.links),
         "heal" => Command::Heal(selection.links),
         "hold" => Command::Hold(selection.links),

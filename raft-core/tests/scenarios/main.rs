@@ -40,6 +40,7 @@ scenarios! {
     change_remove
     change_remove_leader
     change_replace
+    change_to_one
     change_two_to_four
     cut_links_five_nodes
     cut_links_three_nodes
@@ -47,9 +48,11 @@ scenarios! {
     durability
     figure_7
     figure_8
+    forwarding
     reads
     remove_and_add_again
     single_server_bug
     snapshots
+    stopped_leader
     transfer
 }

@@ -65,7 +65,9 @@ fn message(message: &Message) -> String {
         },
         Message::TimeoutNow(body) => format!("take over now, as of heartbeat {}", body.round),
         Message::FetchEntry(body) => format!("who has {}?", body.log_id),
-        Message::FetchedEntry(body) => format!("here is {}", entries(std::slice::from_ref(&body.entry))),
+        Message::FetchedEntry(body) => {
+            format!("here is {}", entries(std::slice::from_ref(&body.entry)))
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Host {
     first_membership: Membership,
     /// Nothing while it is down.
     pub(crate) raft: Option<Raft>,
+    /// It does not run for a while: messages wait, and it sees no clock.
+    pub(crate) is_paused: bool,
     pub(crate) disk: Disk,
     pub(crate) machine: Machine,
     /// What its clients proposed since it started.
@@ -35,6 +37,7 @@ impl Host {
             replica,
             first_membership: membership,
             raft: None,
+            is_paused: false,
             disk: Disk::default(),
             machine: Machine {
                 state: state.clone(),

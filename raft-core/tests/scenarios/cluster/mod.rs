@@ -184,8 +184,10 @@ impl Cluster {
     /// Delivers everything, and what follows from it, until nothing is in flight
     /// but what is held up.
     fn deliver_all(&mut self) -> Result<(), String> {
+        let paused = self.hosts.iter().filter(|(_, host)| host.is_paused);
+        let paused: Vec<NodeId> = paused.map(|(node, _)| *node).collect();
         for _ in 0..MAX_STEPS {
-            match self.network.take_next() {
+            match self.network.take_next(&paused) {
                 Some(parcel) => self.arrive(parcel)?,
                 None => return Ok(()),
             }

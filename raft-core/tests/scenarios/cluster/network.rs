@@ -78,13 +78,13 @@ impl Network {
         self.cut.contains(&(from, to))
     }
 
-    /// Takes the oldest parcel that is not held up.
-    pub(crate) fn take_next(&mut self) -> Option<Parcel> {
+    /// Takes the oldest parcel that is not held up, nor meant for one of `paused`.
+    pub(crate) fn take_next(&mut self, paused: &[NodeId]) -> Option<Parcel> {
         let held = &self.held;
         let place = self
             .in_flight
             .iter()
-            .position(|parcel| !held.contains(&(parcel.from, parcel.to)))?;
+            .position(|p| !held.contains(&(p.from, p.to)) && !paused.contains(&p.to))?;
         Some(self.in_flight.remove(place))
     }
 
@@ -104,6 +104,22 @@ impl Network {
         }
         self.in_flight = rest;
         taken
+    }
+
+    /// Puts a second copy of what is selected behind everything in flight.
+    pub(crate) fn repeat(&mut self, selection: &Selection) {
+        let taken = self.take(selection);
+        let copies = taken.iter().filter_map(|parcel| match &parcel.content {
+            Content::Message(envelope) => Some(Parcel {
+                from: parcel.from,
+                to: parcel.to,
+                content: Content::Message(envelope.clone()),
+            }),
+            _ => None,
+        });
+        let copies: Vec<Parcel> = copies.collect();
+        self.in_flight.extend(taken);
+        self.in_flight.extend(copies);
     }
 
     pub(crate) fn cut(&mut self, links: &[Link], nodes: &[NodeId]) {

@@ -24,6 +24,8 @@ impl Cluster {
                     self.start(*node)?;
                 }
             }
+            Command::Pause(node) => self.host(*node)?.is_paused = true,
+            Command::Resume(node) => self.host(*node)?.is_paused = false,
             Command::Drop(selection) => {
                 let is_everything = selection.links.is_empty() && selection.kind.is_none();
                 let parcels = self.network.take(selection);
@@ -32,6 +34,7 @@ impl Cluster {
                 }
                 parcels.into_iter().for_each(|parcel| self.lose(parcel));
             }
+            Command::Repeat(selection) => self.network.repeat(selection),
             Command::Cut(links) => self.network.cut(links, &nodes),
             Command::Heal(links) => self.network.heal(links),
             Command::Hold(links) => self.network.hold(links, &nodes),

@@ -66,6 +66,7 @@ impl Cluster {
     fn next_deadline(&self) -> Option<(Timestamp, NodeId)> {
         self.hosts
             .iter()
+            .filter(|(_, host)| !host.is_paused)
             .filter_map(|(node, host)| Some((host.raft.as_ref()?.poll_timeout(), *node)))
             .min()
     }
