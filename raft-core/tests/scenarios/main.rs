@@ -51,6 +51,7 @@ scenarios! {
     forwarding
     reads
     remove_and_add_again
+    removed_members
     single_server_bug
     snapshots
     stopped_leader
