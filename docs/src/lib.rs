@@ -31,6 +31,7 @@ pages! {
     operations_bootstrap = "../book/operations/bootstrap.md";
     operations_failures = "../book/operations/failures.md";
     testing_levels = "../book/testing/levels.md";
+    testing_scenarios = "../book/testing/scenarios.md";
     testing_simulator = "../book/testing/simulator.md";
     contributing_style = "../book/contributing/style.md";
     contributing_tidy = "../book/contributing/tidy.md";
