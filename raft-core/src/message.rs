@@ -168,7 +168,7 @@ pub struct AppendEntries {
 /// Body of [`Message::AppendReply`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct AppendReply {
-    /// Echo of the session.
+    /// Echo of the session; 0 in the answer to an earlier term's leader.
     pub session: u64,
     /// What came of it.
     pub result: AppendResult,
@@ -208,7 +208,7 @@ pub struct Heartbeat {
 /// Body of [`Message::HeartbeatReply`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct HeartbeatReply {
-    /// Echo of the session.
+    /// Echo of the session; 0 in the answer to an earlier term's leader.
     pub session: u64,
     /// Echo of the round.
     pub round: u64,

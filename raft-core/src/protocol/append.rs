@@ -10,6 +10,9 @@ use crate::message::{
 };
 use crate::types::{LogId, LogIndex, ReplicaId, Term};
 
+/// No leader gives this number to a session.
+const NO_SESSION: u64 = 0;
+
 impl Raft {
     /// Recognises the sender as the leader of its term. Answers whether it is;
     /// a deposed one gets to know our term from any answer.
@@ -30,7 +33,7 @@ impl Raft {
     pub(super) fn on_append_entries(&mut self, envelope: &Envelope, body: AppendEntries) {
         let (from, session, previous) = (envelope.from, body.session, body.previous);
         if envelope.term < self.hard_state.current_term {
-            return self.reject_append(from, session, previous.index);
+            return self.reject_append(from, previous.index);
         }
         let follows = body.entries.first().is_none_or(|first| {
             previous.index.get().checked_add(1) == Some(first.index.get())
@@ -157,8 +160,11 @@ impl Raft {
         self.send(from, Message::AppendReply(AppendReply { session, result }));
     }
 
-    /// Answers a deposed leader; what counts is the term in the envelope.
-    fn reject_append(&mut self, from: ReplicaId, session: u64, previous: LogIndex) {
+    /// Answers a deposed leader; what counts is the term in the envelope. The
+    /// session it asked in is not named: sessions count anew in each leadership,
+    /// and it may lead our term by the time it hears this.
+    fn reject_append(&mut self, from: ReplicaId, previous: LogIndex) {
+        let session = NO_SESSION;
         let result = AppendResult::Rejected {
             previous,
             hint: self.log.last(),
@@ -178,16 +184,22 @@ impl Raft {
             }
             self.observe_commit(body.commit);
         }
-        let (received, durable) = if is_current {
-            self.agreement()
+        let reply = if is_current {
+            let (received, durable) = self.agreement();
+            HeartbeatReply {
+                session: body.session,
+                round: body.round,
+                received,
+                durable,
+            }
         } else {
-            Default::default()
-        };
-        let reply = HeartbeatReply {
-            session: body.session,
-            round: body.round,
-            received,
-            durable,
+            // Names no session, for the reason that `reject_append` gives.
+            HeartbeatReply {
+                session: NO_SESSION,
+                round: 0,
+                received: LogId::ZERO,
+                durable: LogId::ZERO,
+            }
         };
         self.send(envelope.from, Message::HeartbeatReply(reply));
     }

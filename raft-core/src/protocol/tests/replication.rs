@@ -235,3 +235,26 @@ fn the_window_of_unacknowledged_bytes_is_bounded_and_reopens() {
     );
     assert_eq!(appends_to(2, &sent), [(LogId::new(2, 3), 2)]);
 }
+
+/// Found by the simulator: the deposed leader won the later term itself, and took
+/// the answer to its old round 7 for one to its new round 7.
+#[test]
+fn an_answer_to_an_earlier_leadership_confirms_nothing_of_a_later_one() {
+    let mut follower = follower(3, &[1]);
+    let silent = heartbeat_reply(0, 0, LogId::ZERO);
+
+    let sent = follower.receive(2, 2, heartbeat(7, 0));
+    assert_eq!(sent, [(2, silent.clone())]);
+    let sent = follower.receive(2, 2, append(LogId::new(1, 1), &[2], 0));
+    assert_eq!(sent, [(2, rejected(0, 1, LogId::new(1, 1)))]);
+
+    let mut leader = leader_of(3, 3, &[1]);
+    leader.receive(
+        2,
+        3,
+        accepted(session_of(2), LogId::new(3, 2), LogId::new(3, 2)),
+    );
+    leader.read(1);
+    leader.receive(2, 3, silent);
+    assert!(leader.reads.is_empty());
+}

@@ -1,13 +1,13 @@
 //! Carries out what replicas ask for.
 
 use super::checker::durable_before_ack::{self, DurableState};
-use super::checker::{Check, Seen};
+use super::checker::{Check, Seen, lease, reads};
 use super::disk::Write;
 use super::machine::Job;
 use super::world::{Event, World};
 use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
-use crate::protocol::{self, Input, Output, RoleKind, StepDownReason, Ticket};
+use crate::protocol::{self, Consistency, Input, Output, RoleKind, StepDownReason, Ticket};
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
 impl World {
@@ -18,8 +18,17 @@ impl World {
         let Some(raft) = &mut node.raft else {
             return Ok(());
         };
+        self.may_use_lease = match &input {
+            Input::Read { consistency, .. } => *consistency == Consistency::Lease,
+            Input::Message(envelope) => {
+                matches!(&envelope.message, Message::ReadIndex(body) if body.lease)
+            }
+            _ => false,
+        };
         raft.handle(clock, input);
-        self.settle(place)
+        let settled = self.settle(place);
+        self.may_use_lease = false;
+        settled
     }
 
     /// Checks the state after a step, then carries out its outputs.
@@ -218,6 +227,9 @@ impl World {
             Message::AppendEntries(_) | Message::Heartbeat(_) => {
                 self.checkers.elections.leads(envelope.term, from)?;
             }
+            Message::ReadIndexReply(reply) if reply.index.is_some() && self.may_use_lease => {
+                lease::serves(from, envelope.term, self.checkers.elections.latest())?;
+            }
             Message::AppendReply(reply) => {
                 if matches!(reply.result, AppendResult::Rejected { .. }) {
                     self.report.mark("an append was rejected");
@@ -273,10 +285,13 @@ impl World {
         let applied = node.machine.state.applied();
         if node.stale_reads.remove(&ticket) {
             self.report.mark("a local read was served");
-            return Ok(());
+            return reads::local(id, index, applied);
         }
         if node.lease_reads.remove(&ticket) {
             self.report.mark("a lease read was served");
+            if let Some(seen) = node.seen.filter(|seen| seen.leads() && self.may_use_lease) {
+                lease::serves(id, seen.term(), self.checkers.elections.latest())?;
+            }
         }
         self.checkers.reads.served(id, request, index, applied)
     }

@@ -93,6 +93,7 @@ impl World {
             .line(self.now, || format!("{id} {kind}: {remains:?}"));
         self.checkers.proposals.crashed(raft.boot());
         self.checkers.reads.crashed(raft.boot());
+        self.checkers.operations.crashed(raft.boot());
         self.check_hard_states(id, remains.changes)?;
         self.report.fault(kind);
         let all_down = self.nodes.iter().all(|node| node.raft.is_none());

@@ -16,6 +16,7 @@ use crate::types::{LogId, LogIndex};
 pub(crate) struct LogImage {
     entries: Vec<Entry>,
     digests: Vec<u64>,
+    memberships: Vec<(LogIndex, Arc<Membership>)>,
     purged: LogId,
 }
 
@@ -67,13 +68,21 @@ impl LogImage {
 
     /// The memberships that can be read.
     pub(crate) fn memberships(&self) -> Vec<(LogIndex, Arc<Membership>)> {
-        let membership = |entry: &Entry| match &entry.payload {
-            Payload::Membership(membership) => {
-                Some((entry.index(), Arc::new(membership.as_ref().clone())))
-            }
-            _ => None,
-        };
-        self.readable().iter().filter_map(membership).collect()
+        let readable = |(index, _): &&(LogIndex, _)| *index > self.purged.index;
+        self.memberships.iter().filter(readable).cloned().collect()
+    }
+
+    /// The positions of all memberships, readable or not.
+    pub(crate) fn membership_positions(&self) -> impl Iterator<Item = LogIndex> + '_ {
+        self.memberships.iter().map(|(index, _)| *index)
+    }
+
+    /// The membership that the log says is in force at `index`, if it says so.
+    pub(crate) fn membership_at(&self, index: LogIndex) -> Option<&Arc<Membership>> {
+        let in_force = self.memberships.partition_point(|(i, _)| *i <= index);
+        self.memberships[..in_force]
+            .last()
+            .map(|(_, membership)| membership)
     }
 
     /// Forgets what lies up to `up_to`, as far as reading goes.
@@ -94,6 +103,12 @@ impl LogImage {
         Self {
             entries: self.entries[..length].to_vec(),
             digests: self.digests[..length].to_vec(),
+            memberships: self
+                .memberships
+                .iter()
+                .filter(|(position, _)| *position <= index)
+                .cloned()
+                .collect(),
             purged: LogId::ZERO,
         }
     }
@@ -107,12 +122,18 @@ impl LogImage {
         if let Some(place) = truncate_from.and_then(position) {
             self.entries.truncate(place);
             self.digests.truncate(place);
+            let last = self.last().index;
+            self.memberships.retain(|(index, _)| *index <= last);
         }
         for entry in entries.entries() {
             let last = self.last();
             if entry.index() != last.index.next() || entry.term() < last.term {
                 let reason = format!("{} is to be written after {last}", entry.log_id);
                 return Err(Violation::new("persist in order", reason));
+            }
+            if let Payload::Membership(membership) = &entry.payload {
+                let membership = Arc::new(membership.as_ref().clone());
+                self.memberships.push((entry.index(), membership));
             }
             self.digests.push(digest_after(self.digest(), entry));
             self.entries.push(entry.clone());
@@ -211,6 +232,29 @@ pub(crate) mod tests {
         let (short, long) = (image(&[1, 2], 5), image(&[1, 2, 2], 5));
         assert_eq!(long.digest_at(LogIndex::new(2)), Some(short.digest()));
         assert_eq!(short.digest_at(LogIndex::new(3)), None);
+    }
+
+    #[test]
+    fn a_cut_takes_memberships_back() {
+        let mut log = image(&[1], 5);
+        let change = |index, size| Entry {
+            log_id: LogId::new(1, index),
+            payload: Payload::Membership(Box::new(Membership::of_ids(1..=size))),
+        };
+        let changes = LogSlice::new(vec![change(2, 3), change(3, 4)]).unwrap();
+        log.write(None, &changes).unwrap();
+        let voters = |log: &LogImage, at| {
+            let membership = log.membership_at(LogIndex::new(at));
+            membership.map(|membership| membership.voters().len())
+        };
+        assert_eq!(
+            [1, 2, 3].map(|at| voters(&log, at)),
+            [None, Some(3), Some(4)]
+        );
+        log.write(Some(LogIndex::new(3)), &LogSlice::empty())
+            .unwrap();
+        assert_eq!(voters(&log, 9), Some(3));
+        assert_eq!(voters(&log.prefix(LogIndex::new(1)), 9), None);
     }
 
     #[test]

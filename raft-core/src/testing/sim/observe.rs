@@ -1,7 +1,12 @@
 //! Looks at a replica after each step and asks the checkers.
 
-use super::checker::{Check, Seen, append_only, durable_quorum, leader_completeness, watermarks};
+use super::checker::{
+    Check, Seen, append_only, durable_quorum, leader_completeness, membership_safety, watermarks,
+};
+use super::effects::voter;
 use super::world::World;
+use crate::entry::Payload;
+use crate::protocol::Status;
 use crate::types::{LogIndex, NodeId};
 
 impl World {
@@ -11,7 +16,8 @@ impl World {
         let Some(raft) = &node.raft else {
             return Ok(());
         };
-        let after = Seen::of(&raft.status(), node.log.digest());
+        let status = raft.status();
+        let after = Seen::of(&status, node.log.digest());
         let before = node.seen.replace(after);
         self.trace.note(&[
             after.term().get(),
@@ -19,6 +25,9 @@ impl World {
             after.log_digest,
             after.role as u64,
         ]);
+        if after.leads() {
+            self.check_followers(place, &status)?;
+        }
         if before == Some(after) {
             return Ok(());
         }
@@ -34,9 +43,55 @@ impl World {
         if after.leads()
             && before.is_none_or(|before| !before.leads() || before.term() != after.term())
         {
-            self.check_new_leader(place, after)?;
+            self.check_new_leader(place, &status)?;
+        }
+        let changed = before.is_none_or(|before| {
+            before.membership_index != after.membership_index
+                || before.last_log.index > after.last_log.index
+        });
+        match changed {
+            true => self.check_membership(place, &status),
+            false => Ok(()),
+        }
+    }
+
+    /// What a leader believes of its followers must be so.
+    fn check_followers(&mut self, place: usize, status: &Status) -> Check {
+        let (leader, term) = (status.replica, status.term());
+        for follower in &status.followers {
+            let other = &self.nodes[self.place(follower.replica.node)];
+            let log = &self.nodes[place].log;
+            // Another life lost what this one held; a later term may have cut it.
+            let is_moot =
+                other.replica != follower.replica || other.disk.hard_state.current_term > term;
+            let holds = |index: LogIndex| {
+                let agrees = other.disk.log.digest_at(index) == log.digest_at(index);
+                is_moot || agrees || other.machine.durable.applied() >= index
+            };
+            let replication = &mut self.checkers.replication;
+            replication.shows(leader, term, follower, holds)?;
+            if !status.membership.contains(follower.replica) {
+                replication.departed(leader, follower.replica);
+            }
         }
         Ok(())
+    }
+
+    /// The membership in force is what the log says, and at most one change is open.
+    fn check_membership(&mut self, place: usize, status: &Status) -> Check {
+        let node = &self.nodes[place];
+        let logged = node.log.membership_at(node.log.last().index);
+        // Who joins later learns of the founders with a snapshot only.
+        let knows_founders = node.machine.state.origin.is_some();
+        let first = match knows_founders && status.membership.as_ref() == &self.founders {
+            true => &self.founders,
+            false => &node.founders,
+        };
+        let logged = logged.map_or(first, |membership| membership);
+        membership_safety::in_force(node.id(), &status.membership, logged)?;
+        let committed = self.checkers.committed.last().index;
+        membership_safety::changes(node.id(), node.log.membership_positions(), committed)?;
+        self.checkers.operations.appended(&status.membership)
     }
 
     fn check_commit(&mut self, place: usize, after: Seen) -> Check {
@@ -47,6 +102,9 @@ impl World {
         self.report.committed += new.len() as u64;
         for entry in new {
             self.checkers.proposals.committed(entry)?;
+            if let Payload::Membership(membership) = &entry.payload {
+                self.checkers.operations.committed(membership)?;
+            }
         }
         if is_news || after.leads() {
             self.check_quorum(place, commit)?;
@@ -89,10 +147,14 @@ impl World {
         Ok(())
     }
 
-    fn check_new_leader(&mut self, place: usize, after: Seen) -> Check {
-        let id = after.replica.node;
-        self.checkers.elections.leads(after.term(), id)?;
+    fn check_new_leader(&mut self, place: usize, status: &Status) -> Check {
+        let (id, term) = (status.replica.node, status.term());
+        self.checkers.elections.leads(term, id)?;
+        let votes = &self.checkers.votes;
+        membership_safety::elected(id, term, &status.membership, |replica| {
+            votes.voted(voter(replica), term, id)
+        })?;
         let (log, committed) = (&self.nodes[place].log, &self.checkers.committed);
-        leader_completeness::leads(id, after.term(), log, committed)
+        leader_completeness::leads(id, term, log, committed)
     }
 }

@@ -1,7 +1,8 @@
 //! The operator of a run: changes members, moves leadership, asks for
 //! checkpoints, and wipes nodes that are no members any more.
 
-use super::checker::Check;
+use super::checker::operations::{Outcome, Tags};
+use super::checker::{Check, membership_safety};
 use super::random::Random;
 use super::report::Violation;
 use super::world::{Event, Phase, World};
@@ -18,6 +19,8 @@ pub(crate) struct Operator {
     /// Mean time between two requests; zero for an idle operator.
     pace: u64,
     changes_members: bool,
+    /// Addresses given so far, each to one step of one change.
+    addresses: u64,
 }
 
 impl Operator {
@@ -30,6 +33,7 @@ impl Operator {
             pace,
             changes_members: has_others && random.chance(7500),
             random,
+            addresses: 0,
         }
     }
 
@@ -55,18 +59,22 @@ impl World {
             return Ok(());
         };
         let membership = raft.status().membership;
+        let term = raft.status().term();
         let ticket = self.nodes[place].next_ticket();
+        let request = self.nodes[place].request(ticket);
         let input = match self.operator.random.position(10) {
             0 => return self.wipe_stranger(),
-            1 | 2 => Input::TransferLeadership {
-                ticket,
-                to: self.some_node(),
-            },
+            1 | 2 => {
+                let to = self.some_node();
+                self.checkers.operations.transfer_began(request, term);
+                Input::TransferLeadership { ticket, to }
+            }
             3 => Input::Checkpoint,
-            _ if self.operator.changes_members => Input::ChangeMembership {
-                ticket,
-                change: self.some_change(&membership),
-            },
+            _ if self.operator.changes_members => {
+                let (change, tags) = self.some_change(&membership);
+                self.checkers.operations.change_began(request, tags);
+                Input::ChangeMembership { ticket, change }
+            }
             _ => return Ok(()),
         };
         let id = self.nodes[place].id();
@@ -82,7 +90,8 @@ impl World {
     }
 
     /// One to three steps about nodes drawn at random: what fits them, mostly.
-    fn some_change(&mut self, membership: &Membership) -> MembershipChange {
+    fn some_change(&mut self, membership: &Membership) -> (MembershipChange, Tags) {
+        let mut tags = Tags::new();
         let random = &mut self.operator.random;
         let mut change = MembershipChange::new();
         for _ in 0..=random.position(3) {
@@ -92,21 +101,30 @@ impl World {
             if is_named && random.chance(9000) {
                 continue;
             }
+            self.operator.addresses += 1;
             let info = MemberInfo {
                 incarnation: node.replica.incarnation,
+                address: format!("{id}:{}", self.operator.addresses),
                 ..MemberInfo::default()
             };
+            let address = info.address.clone();
             let (is_member, votes) = (membership.replica(id).is_some(), membership.is_voter(id));
             change = match (is_member, votes, random.position(4)) {
-                (false, ..) => change.add_learner(id, info),
+                (false, ..) => {
+                    tags.push(address);
+                    change.add_learner(id, info)
+                }
                 (true, false, 0) => change.remove(id),
                 (true, false, _) => change.promote(id),
                 (true, true, 0) => change.demote(id),
-                (true, true, 1) => change.update(id, info),
+                (true, true, 1) => {
+                    tags.push(address);
+                    change.update(id, info)
+                }
                 (true, true, _) => change.remove(id),
             };
         }
-        change
+        (change, tags)
     }
 
     /// A node that nobody knows as a member loses its disk and comes back as another replica.
@@ -149,27 +167,30 @@ impl World {
         let id = node.id();
         self.trace
             .line(self.now, || format!("{id} ends {ticket:?}: {result:?}"));
-        match result {
+        let (outcome, mark) = match result {
             Ok((log_id, membership)) => {
                 let is_committed = log_id.index <= self.checkers.committed.last().index;
-                if !is_committed || membership.is_joint() {
+                let logged = node.log.membership_at(log_id.index);
+                if !is_committed || membership.is_joint() || logged != Some(membership) {
                     let reason = format!("{id} says that {membership} at {log_id} is in force");
-                    return Err(Violation::new("P13 membership safety", reason));
+                    return Err(membership_safety::violation(reason));
                 }
-                self.report.mark("the membership was changed");
+                (Outcome::Done, "the membership was changed")
             }
             Err(ChangeMembershipError::Superseded { .. }) => {
-                self.report.mark("a membership change was superseded");
+                (Outcome::Superseded, "a membership change was superseded")
             }
             Err(ChangeMembershipError::Unknown) => {
-                self.report.mark("a membership change ended unknown");
+                (Outcome::Unknown, "a membership change ended unknown")
             }
             Err(ChangeMembershipError::NotCaughtUp { .. }) => {
-                self.report.mark("a promotion was refused for lag");
+                (Outcome::Refused, "a promotion was refused for lag")
             }
-            Err(_) => self.report.mark("a membership change was refused"),
-        }
-        Ok(())
+            Err(_) => (Outcome::Refused, "a membership change was refused"),
+        };
+        self.report.mark(mark);
+        let request = node.request(ticket);
+        self.checkers.operations.change_ended(request, outcome)
     }
 
     /// A transfer ended: whoever is said to lead has led.
@@ -182,8 +203,17 @@ impl World {
         let id = self.nodes[place].id();
         self.trace
             .line(self.now, || format!("{id} ends {ticket:?}: {result:?}"));
-        match result {
-            Ok(_) => self.report.mark("leadership was transferred"),
+        let request = self.nodes[place].request(ticket);
+        let since = self.checkers.operations.transfer_ended(request)?;
+        match *result {
+            Ok(leader) if self.checkers.elections.has_led(leader, since) => {
+                self.report.mark("leadership was transferred");
+            }
+            Ok(leader) => {
+                let reason = format!("{id} says that {leader} leads, it never did since {since}");
+                return Err(Violation::new("transfers go where they say", reason));
+            }
+            Err(TransferError::TimedOut { .. }) => self.report.mark("a transfer was aborted"),
             Err(_) => self.report.mark("a transfer failed"),
         }
         Ok(())

@@ -67,6 +67,7 @@ pub const MARKS: &[&str] = &[
     "a promotion was refused for lag",
     "leadership was transferred",
     "a transfer failed",
+    "a transfer was aborted",
     "a removed node was wiped",
 ];
 

@@ -100,6 +100,7 @@ pub(crate) struct World {
     drawn_faults: Faults,
     pub(crate) phase: Phase,
     pub(crate) config: Config,
+    pub(crate) founders: Membership,
     pub(crate) operator: Operator,
     pub(crate) now: u64,
     sequence: u64,
@@ -110,6 +111,8 @@ pub(crate) struct World {
     pub(crate) clients_stop_at: u64,
     pub(crate) checkers: Checkers,
     pub(crate) candidates: BTreeMap<Term, NodeId>,
+    /// The step under way is a request that a lease may answer.
+    pub(crate) may_use_lease: bool,
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) disk_pace: u64,
@@ -156,6 +159,7 @@ impl World {
             drawn_faults,
             phase: Phase::WarmUp,
             config,
+            founders: membership,
             operator: Operator::new(Random::stream(seed, Concern::Operator), size > 1),
             now: 0,
             sequence: 0,
@@ -166,6 +170,7 @@ impl World {
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
+            may_use_lease: false,
             report: Report {
                 runs: 1,
                 ..Report::default()
@@ -346,6 +351,9 @@ impl World {
     fn missing(&self) -> Option<String> {
         if self.now < self.clients_stop_at {
             return Some("clients are still at work".into());
+        }
+        if let Err(open) = self.checkers.operations.all_ended() {
+            return Some(open.reason);
         }
         let Some(membership) = self.final_membership() else {
             return Some("no leader with a committed membership that is not joint".into());

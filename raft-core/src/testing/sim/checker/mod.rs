@@ -10,10 +10,14 @@ pub(crate) mod durable_quorum;
 pub(crate) mod election_safety;
 pub(crate) mod hard_state;
 pub(crate) mod leader_completeness;
+pub(crate) mod lease;
 pub(crate) mod liveness;
 pub(crate) mod log_matching;
+pub(crate) mod membership_safety;
+pub(crate) mod operations;
 pub(crate) mod proposals;
 pub(crate) mod reads;
+pub(crate) mod replication;
 pub(crate) mod state_machine_safety;
 pub(crate) mod vote_uniqueness;
 pub(crate) mod watermarks;
@@ -37,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) durable_index: LogIndex,
     pub(crate) purged: LogIndex,
     pub(crate) last_log: LogId,
+    /// The entry that brought the membership in force.
+    pub(crate) membership_index: LogIndex,
     /// Digest of the whole log.
     pub(crate) log_digest: u64,
 }
@@ -53,6 +59,7 @@ impl Seen {
             durable_index: status.durable_index,
             purged: status.purged.index,
             last_log: status.last_log,
+            membership_index: status.membership_index,
             log_digest,
         }
     }
@@ -78,6 +85,8 @@ pub(crate) struct Checkers {
     pub(crate) committed: committed::Committed,
     pub(crate) proposals: proposals::Proposals,
     pub(crate) reads: reads::Reads,
+    pub(crate) replication: replication::Replication,
+    pub(crate) operations: operations::Operations,
 }
 
 #[cfg(test)]
@@ -98,6 +107,7 @@ pub(crate) mod tests {
             durable_index: LogIndex::ZERO,
             purged: LogIndex::ZERO,
             last_log: LogId::ZERO,
+            membership_index: LogIndex::ZERO,
             log_digest: 0,
         }
     }

@@ -76,6 +76,18 @@ impl Reads {
     }
 }
 
+/// `node` serves a local read at `index`, having applied up to `applied`.
+pub(crate) fn local(node: NodeId, index: LogIndex, applied: LogIndex) -> Check {
+    if index == applied {
+        return Ok(());
+    }
+    let reason = format!("{node} calls its state that of {index}, it is that of {applied}");
+    Err(Violation::new(
+        "P16 local reads say how old they are",
+        reason,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +125,13 @@ mod tests {
         let mut reads = began_after(5);
         reads.acknowledged(LogIndex::new(8));
         serve(&mut reads, 5, 5).unwrap();
+    }
+
+    #[test]
+    fn a_local_read_that_tells_another_index_is_caught() {
+        let at = LogIndex::new;
+        assert!(local(NodeId::new(1), at(4), at(5)).is_err());
+        local(NodeId::new(1), at(5), at(5)).unwrap();
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl VoteUniqueness {
         let reason = format!("{voter} votes for {candidate} in {term} after {first}");
         Err(Violation::new("P2 vote uniqueness", reason))
     }
+
+    /// Whether `voter` voted for `candidate` in `term`.
+    pub(crate) fn voted(&self, voter: NodeId, term: Term, candidate: NodeId) -> bool {
+        self.votes.get(&(voter, term)) == Some(&candidate)
+    }
 }
 
 #[cfg(test)]
@@ -38,5 +43,7 @@ mod tests {
         checker.votes(voter, Term::new(4), a).unwrap();
         checker.votes(voter, Term::new(5), b).unwrap();
         assert!(checker.votes(voter, Term::new(4), b).is_err());
+        assert!(checker.voted(voter, Term::new(4), a));
+        assert!(!checker.voted(voter, Term::new(4), b));
     }
 }

@@ -1,0 +1,81 @@
+//! What goes wrong with disks besides crashes: they hang, fill up, and damage
+//! what they hold.
+
+use super::world::{Event, World};
+use crate::entry::EntryKind;
+use crate::log_store::StorageHealth;
+use crate::types::LogIndex;
+
+impl World {
+    /// The disk of a node hangs or is full for a while, and the stores say so.
+    pub(crate) fn fall_ill(&mut self, place: usize) {
+        let random = &mut self.fault_random;
+        let length = random.between(50_000, 3_000_000);
+        let is_full = random.chance(5000);
+        let noticed = random.between(0, length);
+        let health = match is_full {
+            true => StorageHealth::Full,
+            false => StorageHealth::Stalled {
+                since: std::time::Duration::from_micros(noticed),
+            },
+        };
+        self.report
+            .fault(if is_full { "disk full" } else { "disk ill" });
+        let node = &mut self.nodes[place];
+        node.disk.stalled_until = node.disk.stalled_until.max(self.now + length);
+        let (node, life) = (place, node.life);
+        self.schedule(noticed, Event::Health { node, life, health });
+        let health = StorageHealth::Healthy;
+        self.schedule(length, Event::Health { node, life, health });
+    }
+
+    /// An entry of a node is damaged, if another node can make good for it.
+    ///
+    /// Where members may go, whoever holds the only other copy may, too: there
+    /// only such entries are damaged as the state machine will not need again.
+    pub(crate) fn damage(&mut self, place: usize) {
+        let node = &self.nodes[place];
+        let disk = &node.disk;
+        let (first, mut last) = (disk.log.purged().index.next(), disk.log.last().index);
+        if self.operator.changes_members {
+            last = last.min(node.machine.durable.applied());
+        }
+        if last < first {
+            return;
+        }
+        let drawn = self.fault_random.between(first.get(), last.get());
+        let index = LogIndex::new(drawn);
+        let is_payload = disk
+            .log
+            .entry(index)
+            .is_some_and(|entry| entry.kind() != EntryKind::Membership);
+        if is_payload && self.is_safe_elsewhere(place, index) {
+            self.report.fault("an entry was damaged");
+            let id = self.nodes[place].id();
+            self.trace
+                .line(self.now, || format!("{id} has {index} damaged"));
+            self.nodes[place].disk.damaged.insert(index);
+        }
+    }
+
+    /// Whether nobody else has the entry damaged, and a member has it whole.
+    fn is_safe_elsewhere(&self, place: usize, index: LogIndex) -> bool {
+        let Some(raft) = &self.nodes[place].raft else {
+            return false;
+        };
+        let membership = raft.status().membership;
+        let own = &self.nodes[place].disk.log;
+        let others = || {
+            let others = self.nodes.iter().enumerate();
+            others
+                .filter(|(other, _)| *other != place)
+                .map(|(_, node)| node)
+        };
+        let is_whole_nowhere = others().all(|node| {
+            let log = &node.disk.log;
+            let agrees = log.digest_at(index) == own.digest_at(index);
+            !membership.contains(node.replica) || !agrees || index <= log.purged().index
+        });
+        !is_whole_nowhere && others().all(|node| !node.disk.damaged.contains(&index))
+    }
+}
