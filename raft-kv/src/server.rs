@@ -18,7 +18,7 @@ use raft_core::{GroupId, Incarnation, Membership, Network, ReplicaId, StorageErr
 use raft_storage_rocks::{RocksOptions, RocksStore};
 use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -60,7 +60,8 @@ pub struct Server {
     client_address: SocketAddr,
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
-    upkeep: [JoinHandle<()>; 2],
+    removed: watch::Receiver<bool>,
+    upkeep: [JoinHandle<()>; 3],
 }
 
 impl Server {
@@ -92,6 +93,8 @@ impl Server {
         };
         let cluster = config.cluster.number();
         let backend = Backend::new(cluster, config.node, node.clone(), store, limits);
+        let (is_removed, removed) = watch::channel(false);
+        let removal = upkeep::notice_removal(node.clone(), is_removed);
         let members = upkeep::members(node.clone(), member::own_info(&config));
         let (stop_serving, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, http::router(&backend), stopped));
@@ -111,7 +114,12 @@ impl Server {
             client_address,
             stop_serving,
             serving,
-            upkeep: [tokio::spawn(http::metrics::upkeep()), tokio::spawn(members)],
+            removed,
+            upkeep: [
+                tokio::spawn(http::metrics::upkeep()),
+                tokio::spawn(members),
+                tokio::spawn(removal),
+            ],
         })
     }
 
@@ -138,7 +146,7 @@ impl Server {
             reason = failed => ServerError::Failed {
                 reason: reason.unwrap_or_else(|| "the node stopped by itself".to_owned()),
             },
-            () = removed(&self.node) => ServerError::Removed,
+            _ = self.removed.wait_for(|is_removed| *is_removed) => ServerError::Removed,
             served = &mut self.serving => ServerError::Serve(
                 served.map_err(io::Error::other).and_then(|result| result).err()
                     .unwrap_or_else(|| io::Error::other("the listener ended")),
@@ -163,22 +171,6 @@ impl Server {
         self.network.shutdown().await;
         self.upkeep.iter().for_each(JoinHandle::abort);
         info!("stopped");
-    }
-}
-
-/// Returns once the node, which was a member, is none any more.
-async fn removed(node: &Node) {
-    let mut was_member = false;
-    let mut status = node.watch();
-    let is_removed = status.wait_for(|status| {
-        let raft = &status.raft;
-        let is_member = raft.membership.contains(raft.replica);
-        was_member |= is_member;
-        was_member && !is_member && raft.membership_index <= raft.commit_index
-    });
-    if is_removed.await.is_err() {
-        // The node is gone, which somebody else notices.
-        std::future::pending::<()>().await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use raft_core::node::{Node, NodeStatus};
 use raft_core::protocol::RoleKind;
 use raft_core::{MemberInfo, MembershipChange, NodeId};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info};
 
@@ -35,6 +36,23 @@ pub(crate) async fn members(node: Node, own: MemberInfo) {
             }
         }
     }
+}
+
+/// Says so once the node, which was a member, is none any more.
+pub(crate) async fn notice_removal(node: Node, is_removed: watch::Sender<bool>) {
+    let mut was_member = false;
+    let mut status = node.watch();
+    let removed = status.wait_for(|status| {
+        let raft = &status.raft;
+        let is_member = raft.membership.contains(raft.replica);
+        was_member |= is_member;
+        was_member && !is_member && raft.membership_index <= raft.commit_index
+    });
+    if removed.await.is_ok() {
+        is_removed.send_replace(true);
+    }
+    // Whoever waits for the word must not take the end of this task for it.
+    is_removed.closed().await;
 }
 
 /// Has the membership say what it should of this node. Answers whether it does.
