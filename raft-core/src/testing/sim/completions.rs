@@ -64,14 +64,13 @@ impl World {
     /// Answers a log read from what is durable now; now and then with nothing,
     /// which the contract allows.
     pub(crate) fn log_read(&mut self, place: usize, request: ReadLog) -> Check {
-        let log = &self.nodes[place].disk.log;
-        let entries = match self.disk_random.chance(200) {
-            true => LogSlice::empty(),
-            false => log.read(request.first, request.last, request.max_bytes),
+        let disk = &self.nodes[place].disk;
+        let (entries, corrupt) = match self.disk_random.chance(200) {
+            true => (LogSlice::empty(), None),
+            false => disk.read(request),
         };
         let token = request.token;
         self.trace.note(&[4, place as u64, entries.len() as u64]);
-        let corrupt = None;
         self.handle(
             place,
             Input::LogRead {

@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) shipments: BTreeMap<SnapshotToken, Shipment>,
     /// How much faster its clock runs than true time, in parts per million.
     pub(crate) drift: i64,
+    /// How readily it campaigns.
+    pub(crate) priority: u8,
     /// Who it starts with, if its log and state do not say.
     pub(crate) founders: Membership,
     tickets: u64,
@@ -71,6 +73,7 @@ impl Node {
             offers: 0,
             shipments: BTreeMap::new(),
             drift: 0,
+            priority: u8::MAX,
             founders,
             tickets: 0,
         }

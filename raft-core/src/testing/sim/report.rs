@@ -68,6 +68,12 @@ pub const MARKS: &[&str] = &[
     "leadership was transferred",
     "a transfer failed",
     "a transfer was aborted",
+    "a leader removed itself",
+    "another leader left the joint membership",
+    "a damaged entry was found",
+    "a damaged entry was mended",
+    "the disk of a leader fell ill",
+    "the disk of a follower fell ill",
     "a removed node was wiped",
 ];
 
