@@ -145,8 +145,10 @@ impl World {
                 self.answer_snapshot(place, token, false);
                 Ok(())
             }
-            // A stream that was stopped may have arrived already: it is left to arrive late.
-            Output::StopSnapshot(_) => Ok(()),
+            Output::StopSnapshot(token) => {
+                self.stop_snapshot(place, token);
+                Ok(())
+            }
             Output::MembershipChanged { ticket, result } => {
                 self.membership_changed(place, ticket, &result)
             }

@@ -43,6 +43,8 @@ pub(crate) struct Node {
     /// Snapshots that were offered to it so far.
     pub(crate) offers: u64,
     pub(crate) shipments: BTreeMap<SnapshotToken, Shipment>,
+    /// Snapshots of its own that it stopped sending.
+    pub(crate) stopped: BTreeSet<SnapshotToken>,
     /// How much faster its clock runs than true time, in parts per million.
     pub(crate) drift: i64,
     /// How readily it campaigns.
@@ -72,6 +74,7 @@ impl Node {
             lease_reads: BTreeSet::new(),
             offers: 0,
             shipments: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             drift: 0,
             priority: u8::MAX,
             founders,

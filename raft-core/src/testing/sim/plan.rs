@@ -135,6 +135,12 @@ pub(crate) fn draw_config(random: &mut Random) -> Config {
     config.max_promotion_lag = number(config.max_promotion_lag, 0, 20);
     config.max_campaign_backlog = number(config.max_campaign_backlog, 0, 20);
     if random.chance(3000) {
+        // A log so short that whoever is away for a moment needs a snapshot.
+        config.checkpoint_entries = random.between(1, 10);
+        config.keep_entries = random.between(0, 5);
+        config.max_kept_entries = random.between(0, 10);
+    }
+    if random.chance(3000) {
         config.during_transfer = DuringTransfer::Refuse;
     }
     config.max_clock_drift_ppm = [0, 1000, 100_000, 100_000, 300_000][random.position(5)];

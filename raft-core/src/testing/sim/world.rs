@@ -49,6 +49,10 @@ pub(crate) enum Event {
         node: usize,
         life: u64,
     },
+    CheckpointDone {
+        node: usize,
+        life: u64,
+    },
     Client(usize),
     Operator,
     SnapshotArrives(Shipment),
@@ -272,6 +276,9 @@ impl World {
                 request,
             } if self.nodes[node].life == life => self.log_read(node, request),
             Event::ApplyDone { node, life } if self.nodes[node].life == life => self.job_done(node),
+            Event::CheckpointDone { node, life } if self.nodes[node].life == life => {
+                self.checkpoint_done(node)
+            }
             Event::SnapshotArrives(shipment) => self.snapshot_arrives(shipment),
             Event::SnapshotAnswered {
                 node,
@@ -307,6 +314,7 @@ impl World {
             | Event::LogRead { node, .. }
             | Event::SnapshotAnswered { node, .. }
             | Event::Health { node, .. }
+            | Event::CheckpointDone { node, .. }
             | Event::ApplyDone { node, .. } => *node,
             Event::SnapshotArrives(shipment) => self.place(shipment.to.node),
             _ => return Some(event),
