@@ -64,14 +64,13 @@ impl World {
     /// Answers a log read from what is durable now; now and then with nothing,
     /// which the contract allows.
     pub(crate) fn log_read(&mut self, place: usize, request: ReadLog) -> Check {
-        let log = &self.nodes[place].disk.log;
-        let entries = match self.disk_random.chance(200) {
-            true => LogSlice::empty(),
-            false => log.read(request.first, request.last, request.max_bytes),
+        let disk = &self.nodes[place].disk;
+        let (entries, corrupt) = match self.disk_random.chance(200) {
+            true => (LogSlice::empty(), None),
+            false => disk.read(request),
         };
         let token = request.token;
         self.trace.note(&[4, place as u64, entries.len() as u64]);
-        let corrupt = None;
         self.handle(
             place,
             Input::LogRead {
@@ -91,7 +90,11 @@ impl World {
 
     fn schedule_job(&mut self, place: usize) {
         let life = self.nodes[place].life;
-        let delay = self.machine_random.between(10, 3000);
+        let slowest = match self.nodes[place].machine.restores_next() {
+            true => 300_000,
+            false => 3000,
+        };
+        let delay = self.machine_random.between(10, slowest);
         self.schedule(delay, Event::ApplyDone { node: place, life });
     }
 
@@ -106,11 +109,37 @@ impl World {
         match job {
             Job::Apply(batch) => self.applied(place, batch),
             Job::Checkpoint => {
-                self.flush(place)?;
-                self.handle(place, Input::CheckpointEnded)
+                self.begin_checkpoint(place);
+                Ok(())
             }
             Job::Restore(token, image) => self.restored(place, token, &image),
         }
+    }
+
+    /// The state as it is now becomes durable, some time later.
+    fn begin_checkpoint(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        node.machine.checkpoint = Some(node.machine.state.clone());
+        let (node, life) = (place, node.life);
+        let delay = self.machine_random.between(10, 100_000);
+        self.schedule(delay, Event::CheckpointDone { node, life });
+    }
+
+    /// A checkpoint is over; now and then it failed.
+    pub(crate) fn checkpoint_done(&mut self, place: usize) -> Check {
+        let fails = self.machine_random.chance(500);
+        let machine = &mut self.nodes[place].machine;
+        let state = machine.checkpoint.take().filter(|_| !fails);
+        if let Some(state) = state {
+            let durable = state.applied();
+            if durable < machine.state.applied() {
+                self.report.mark("entries were applied during a checkpoint");
+            }
+            machine.finish_checkpoint(state);
+            self.trace.note(&[6, place as u64, durable.get()]);
+            self.handle(place, Input::StateDurable(durable))?;
+        }
+        self.handle(place, Input::CheckpointEnded)
     }
 
     /// The state machine becomes durable as it is.

@@ -7,7 +7,8 @@
 //! of the request after that prefix it may keep term and vote without the
 //! entries, because the two are separate stores. A cut and the entries after it
 //! are one atomic write. A purge is a write like others, without an answer. What
-//! is durable is never lost here, and never damaged.
+//! is durable is never lost here. Payloads may be damaged, which shows when they
+//! are read; identities and memberships never are.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use super::image::LogImage;
 use super::random::Random;
 use super::report::Violation;
+use crate::entry::LogSlice;
 use crate::hard_state::HardState;
-use crate::protocol::{Persist, PersistToken};
-use crate::types::LogId;
+use crate::protocol::{Persist, PersistToken, ReadLog};
+use crate::types::{LogId, LogIndex};
 
 /// The disk of one node, through all its lives.
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ pub(crate) struct Disk {
     pub(crate) log: LogImage,
     /// Every entry that ever was durable here.
     pub(crate) ever: BTreeSet<LogId>,
+    /// Entries that cannot be read until they are mended.
+    pub(crate) damaged: BTreeSet<LogIndex>,
     /// Nothing completes before this moment.
     pub(crate) stalled_until: u64,
     queue: VecDeque<Write>,
@@ -39,13 +43,14 @@ pub(crate) enum Write {
     /// With the snapshot that the log starts anew from, if it does.
     Persist(Persist, Option<Arc<LogImage>>),
     Purge(LogId),
+    Repair(LogSlice),
 }
 
 impl Write {
     const fn token(&self) -> Option<PersistToken> {
         match self {
             Self::Persist(persist, _) => Some(persist.token),
-            Self::Purge(_) => None,
+            Self::Purge(_) | Self::Repair(_) => None,
         }
     }
 }
@@ -109,6 +114,43 @@ impl Disk {
         Ok(remains)
     }
 
+    /// The log starts anew after the last entry of `snapshot`.
+    pub(crate) fn reset(&mut self, snapshot: &LogImage) {
+        self.log.reset(snapshot);
+        self.damaged.clear();
+    }
+
+    /// Reads as far as nothing is damaged. Answers what is, right after.
+    pub(crate) fn read(&self, request: ReadLog) -> (LogSlice, Option<LogIndex>) {
+        let ReadLog { first, last, .. } = request;
+        let damaged = self.damaged.range(first..=last).next().copied();
+        let end = damaged.map_or(Some(last), LogIndex::previous);
+        let entries = end
+            .filter(|end| *end >= first)
+            .map_or_else(LogSlice::empty, |end| {
+                self.log.read(first, end, request.max_bytes)
+            });
+        let next = entries.last().map_or(first, |last| last.index.next());
+        (entries, damaged.filter(|index| *index == next))
+    }
+
+    /// Damaged entries are replaced by what must be the very same.
+    fn mend(&mut self, entries: &LogSlice) -> Result<(), Violation> {
+        for entry in entries.entries() {
+            let Some(original) = self.log.entry(entry.index()) else {
+                continue;
+            };
+            if original.log_id == entry.log_id && original != entry {
+                let reason = format!("{} is mended with another payload", entry.log_id);
+                return Err(Violation::new("P20 corruption is detected", reason));
+            }
+            if original == entry {
+                self.damaged.remove(&entry.index());
+            }
+        }
+        Ok(())
+    }
+
     fn save_hard_state(&mut self, write: &Write, changes: &mut HardStateChanges) {
         let Write::Persist(persist, _) = write else {
             return;
@@ -124,11 +166,16 @@ impl Disk {
             Write::Persist(persist, snapshot) => (persist, snapshot),
             Write::Purge(up_to) => {
                 self.log.purge(*up_to);
+                self.damaged.retain(|index| *index > up_to.index);
                 return Ok(());
             }
+            Write::Repair(entries) => return self.mend(entries),
         };
         if let Some(snapshot) = snapshot {
-            self.log.reset(snapshot);
+            self.reset(snapshot);
+        }
+        if let Some(cut) = persist.truncate_from {
+            self.damaged.retain(|index| *index < cut);
         }
         self.log.write(persist.truncate_from, &persist.entries)?;
         let ids = persist.entries.entries().iter().map(|entry| entry.log_id);
@@ -141,7 +188,8 @@ impl Disk {
 mod tests {
     use super::super::random::Concern;
     use super::*;
-    use crate::entry::{Entry, LogSlice};
+    use crate::entry::Entry;
+    use crate::protocol::ReadToken;
     use crate::types::Term;
 
     fn write(token: u64) -> Write {
@@ -179,6 +227,56 @@ mod tests {
             ends.insert((term, last));
         }
         assert_eq!(ends.len(), 7);
+    }
+
+    fn written(count: u64) -> Disk {
+        let mut disk = disk_writing(count);
+        let mut random = Random::stream(3, Concern::Disk);
+        while !disk.is_idle() {
+            disk.complete(&mut random).unwrap();
+        }
+        disk
+    }
+
+    fn read(disk: &Disk, first: u64) -> (usize, Option<LogIndex>) {
+        let request = ReadLog {
+            token: ReadToken(1),
+            first: LogIndex::new(first),
+            last: LogIndex::new(5),
+            max_bytes: usize::MAX,
+        };
+        let (entries, corrupt) = disk.read(request);
+        (entries.len(), corrupt)
+    }
+
+    #[test]
+    fn a_read_ends_at_a_damaged_entry_and_names_it_until_it_is_mended() {
+        let mut disk = written(5);
+        disk.damaged.insert(LogIndex::new(3));
+        assert_eq!(read(&disk, 1), (2, Some(LogIndex::new(3))));
+        assert_eq!(read(&disk, 3), (0, Some(LogIndex::new(3))));
+        assert_eq!(read(&disk, 4), (2, None));
+
+        let entry = Entry::blank(LogId::new(3, 3));
+        disk.mend(&LogSlice::new(vec![entry]).unwrap()).unwrap();
+        assert_eq!(read(&disk, 1), (5, None));
+    }
+
+    #[test]
+    fn another_payload_mends_nothing_and_is_caught() {
+        let mut disk = written(5);
+        disk.damaged.insert(LogIndex::new(3));
+        let request = crate::types::RequestId {
+            boot: 1,
+            sequence: 1,
+        };
+        let forged = Entry::command(LogId::new(3, 3), request, Default::default());
+        assert!(disk.mend(&LogSlice::new(vec![forged]).unwrap()).is_err());
+
+        // The place holds another entry by now: the mending comes too late.
+        let late = Entry::blank(LogId::new(2, 3));
+        disk.mend(&LogSlice::new(vec![late]).unwrap()).unwrap();
+        assert!(disk.damaged.contains(&LogIndex::new(3)));
     }
 
     #[test]

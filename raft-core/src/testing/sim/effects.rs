@@ -145,8 +145,10 @@ impl World {
                 self.answer_snapshot(place, token, false);
                 Ok(())
             }
-            // A stream that was stopped may have arrived already: it is left to arrive late.
-            Output::StopSnapshot(_) => Ok(()),
+            Output::StopSnapshot(token) => {
+                self.stop_snapshot(place, token);
+                Ok(())
+            }
             Output::MembershipChanged { ticket, result } => {
                 self.membership_changed(place, ticket, &result)
             }
@@ -160,8 +162,10 @@ impl World {
                 self.checkers.proposals.failed(request, error.is_refusal())
             }
             Output::ReadDone { ticket, result } => self.read_done(place, ticket, result.ok()),
-            // Nothing durable is ever damaged here.
-            Output::Repair(_) => Ok(()),
+            Output::Repair(entries) => {
+                self.write(place, Write::Repair(entries));
+                Ok(())
+            }
             Output::Event(event) => {
                 self.trace.line(self.now, || format!("{id} {event}"));
                 self.count_event(id, &event, before);
@@ -186,6 +190,12 @@ impl World {
         match *event {
             protocol::Event::Truncated { .. } => self.report.mark("a log was truncated"),
             protocol::Event::BecameLeader { .. } => self.report.leaders += 1,
+            protocol::Event::EntryDamaged { .. } => self.report.mark("a damaged entry was found"),
+            protocol::Event::EntryMended { .. } => self.report.mark("a damaged entry was mended"),
+            protocol::Event::DiskHealth { is_ill: true } => match was {
+                Some(RoleKind::Leader) => self.report.mark("the disk of a leader fell ill"),
+                _ => self.report.mark("the disk of a follower fell ill"),
+            },
             protocol::Event::ElectionStarted { term }
                 if *self.candidates.entry(term).or_insert(id) != id =>
             {
@@ -194,6 +204,9 @@ impl World {
             protocol::Event::SteppedDown { reason, .. } => match (was, reason) {
                 (Some(RoleKind::Leader), StepDownReason::HigherTerm) => {
                     self.report.mark("a leader was deposed by a higher term");
+                }
+                (Some(RoleKind::Leader), StepDownReason::Removed) => {
+                    self.report.mark("a leader removed itself");
                 }
                 (_, StepDownReason::QuorumLost) => self.report.mark("a leader lost its quorum"),
                 (Some(RoleKind::Candidate), _) => self.report.mark("an election was lost"),
@@ -272,6 +285,9 @@ impl World {
     fn read_done(&mut self, place: usize, ticket: Ticket, index: Option<LogIndex>) -> Check {
         let node = &mut self.nodes[place];
         let (id, leads, request) = (node.id(), node.leads(), node.request(ticket));
+        self.trace.line(self.now, || {
+            format!("{id} ends read {ticket:?} at {index:?}")
+        });
         let Some(index) = index else {
             self.report.mark("a read was refused or not confirmed");
             node.lease_reads.remove(&ticket);

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use super::checker::Check;
 use super::report::Violation;
 use super::world::{Event, FaultKind, Phase, World};
-use crate::protocol::{Raft, Restored};
+use crate::log_store::StorageHealth;
+use crate::protocol::{Input, Raft, Restored};
 use crate::time::Timestamp;
 use crate::types::LogId;
 
 impl World {
     /// Schedules the first fault of each kind that the seed drew.
     pub(crate) fn begin_faults(&mut self) {
-        use FaultKind::{Crash, Partition, Pause, PowerCut, Stall};
-        for kind in [Partition, Crash, PowerCut, Pause, Stall] {
+        use FaultKind::{Crash, Damage, Illness, Partition, Pause, PowerCut, Stall};
+        for kind in [Partition, Crash, PowerCut, Pause, Stall, Illness, Damage] {
             self.schedule_fault(kind);
         }
     }
@@ -25,6 +26,8 @@ impl World {
             FaultKind::PowerCut => self.faults.power_cut_every,
             FaultKind::Pause => self.faults.pause_every,
             FaultKind::Stall => self.faults.stall_every,
+            FaultKind::Illness => self.faults.illness_every,
+            FaultKind::Damage => self.faults.damage_every,
         };
         if every > 0 {
             let delay = self.fault_random.around(every);
@@ -57,6 +60,8 @@ impl World {
                 let length = self.fault_random.between(10_000, 1_500_000);
                 self.nodes[victim].disk.stalled_until = self.now + length;
             }
+            FaultKind::Illness => self.fall_ill(victim),
+            FaultKind::Damage => self.damage(victim),
         }
         Ok(())
     }
@@ -80,6 +85,7 @@ impl World {
         };
         let id = node.replica;
         node.shipments.clear();
+        node.stopped.clear();
         node.stale_reads.clear();
         node.lease_reads.clear();
         node.life += 1;
@@ -125,6 +131,7 @@ impl World {
         let mut config = self.config.clone();
         config.replica = node.replica;
         config.seed = self.start_random.next();
+        config.election_priority = node.priority;
         // A snapshot was restored and the log did not follow: it does now.
         let state = &node.machine.state;
         if let Some(origin) = state
@@ -132,7 +139,7 @@ impl World {
             .as_ref()
             .filter(|_| !node.disk.log.contains(state.last))
         {
-            node.disk.log.reset(origin);
+            node.disk.reset(origin);
             self.report.mark("a restart finished an installation");
         }
         let log = &node.disk.log;
@@ -219,6 +226,7 @@ impl World {
             node.disk.stalled_until = node.disk.stalled_until.min(self.now);
             (node.has_written, node.has_read) = (false, false);
             self.start(place)?;
+            self.handle(place, Input::StorageHealth(StorageHealth::Healthy))?;
         }
         Ok(())
     }

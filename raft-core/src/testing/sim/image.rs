@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::report::Violation;
 use crate::entry::{Entry, EntryMeta, LogSlice, Payload};
 use crate::membership::Membership;
-use crate::types::{LogId, LogIndex};
+use crate::types::{LogId, LogIndex, Term};
 
 /// A log from index 1 on. What was purged, or replaced by a snapshot, cannot be
 /// read any more, but is kept for the checkers: it is what the state machine holds.
@@ -75,6 +75,13 @@ impl LogImage {
     /// The positions of all memberships, readable or not.
     pub(crate) fn membership_positions(&self) -> impl Iterator<Item = LogIndex> + '_ {
         self.memberships.iter().map(|(index, _)| *index)
+    }
+
+    /// The term of the latest membership up to `index`, and whether it is joint.
+    pub(crate) fn membership_before(&self, index: LogIndex) -> Option<(Term, bool)> {
+        let in_force = self.memberships.partition_point(|(i, _)| *i <= index);
+        let (index, membership) = self.memberships[..in_force].last()?;
+        Some((self.entry(*index)?.term(), membership.is_joint()))
     }
 
     /// The membership that the log says is in force at `index`, if it says so.

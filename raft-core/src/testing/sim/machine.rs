@@ -1,8 +1,8 @@
 //! The state machine of a simulated node: a digest of everything applied.
 //!
-//! It applies with a delay and flushes now and then; a crash takes it back to
-//! its last flush, and it applies again from there. Restored from a snapshot, it
-//! is durable at once.
+//! It applies with a delay, flushes now and then, and takes checkpoints while it
+//! goes on applying; a crash takes it back to what was durable, and it applies
+//! again from there. Restored from a snapshot, it is durable at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub(crate) enum Job {
 pub(crate) struct Machine {
     pub(crate) state: State,
     pub(crate) durable: State,
+    /// The state that the checkpoint under way makes durable.
+    pub(crate) checkpoint: Option<State>,
     queue: VecDeque<Job>,
 }
 
@@ -65,6 +67,11 @@ impl Machine {
     /// The oldest job, which is due.
     pub(crate) fn next_job(&mut self) -> Option<Job> {
         self.queue.pop_front()
+    }
+
+    /// Whether the oldest job is a restore, which may take long.
+    pub(crate) fn restores_next(&self) -> bool {
+        matches!(self.queue.front(), Some(Job::Restore(..)))
     }
 
     /// Whether nothing waits.
@@ -97,11 +104,19 @@ impl Machine {
         self.durable = self.state.clone();
     }
 
+    /// Makes the state durable as it was when this checkpoint began.
+    pub(crate) fn finish_checkpoint(&mut self, state: State) {
+        if state.applied() > self.durable.applied() {
+            self.durable = state;
+        }
+    }
+
     /// Goes back to the last flush. Answers whether that loses anything.
     pub(crate) fn crash(&mut self) -> bool {
         let loses = self.state.applied() > self.durable.applied();
         self.state = self.durable.clone();
         self.queue.clear();
+        self.checkpoint = None;
         loses
     }
 }

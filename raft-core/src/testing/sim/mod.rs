@@ -18,6 +18,7 @@ mod checker;
 mod clients;
 mod completions;
 mod disk;
+mod disk_faults;
 mod effects;
 mod faults;
 mod image;

@@ -43,8 +43,12 @@ pub(crate) struct Node {
     /// Snapshots that were offered to it so far.
     pub(crate) offers: u64,
     pub(crate) shipments: BTreeMap<SnapshotToken, Shipment>,
+    /// Snapshots of its own that it stopped sending.
+    pub(crate) stopped: BTreeSet<SnapshotToken>,
     /// How much faster its clock runs than true time, in parts per million.
     pub(crate) drift: i64,
+    /// How readily it campaigns.
+    pub(crate) priority: u8,
     /// Who it starts with, if its log and state do not say.
     pub(crate) founders: Membership,
     tickets: u64,
@@ -70,7 +74,9 @@ impl Node {
             lease_reads: BTreeSet::new(),
             offers: 0,
             shipments: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             drift: 0,
+            priority: u8::MAX,
             founders,
             tickets: 0,
         }

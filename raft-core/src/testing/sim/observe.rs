@@ -104,6 +104,11 @@ impl World {
             self.checkers.proposals.committed(entry)?;
             if let Payload::Membership(membership) = &entry.payload {
                 self.checkers.operations.committed(membership)?;
+                let before = entry.index().previous().unwrap_or_default();
+                let began = log.membership_before(before);
+                if began.is_some_and(|(term, joint)| joint && term != entry.term()) {
+                    self.report.mark("another leader left the joint membership");
+                }
             }
         }
         if is_news || after.leads() {

@@ -18,7 +18,7 @@ pub(crate) struct Operator {
     random: Random,
     /// Mean time between two requests; zero for an idle operator.
     pace: u64,
-    changes_members: bool,
+    pub(crate) changes_members: bool,
     /// Addresses given so far, each to one step of one change.
     addresses: u64,
 }

@@ -23,6 +23,8 @@ pub struct Plan {
     pub liveness_bound: Duration,
     /// No faults, whatever the seed.
     pub calm: bool,
+    /// Entries may be damaged that peers have purged or that members on their way out hold.
+    pub damage_anywhere: bool,
     /// Keep one line per step.
     pub trace: bool,
 }
@@ -36,6 +38,7 @@ impl Default for Plan {
             // Generous, because some runs catch up one entry at a time.
             liveness_bound: Duration::from_secs(30),
             calm: false,
+            damage_anywhere: false,
             trace: false,
         }
     }
@@ -59,6 +62,8 @@ pub(crate) struct Faults {
     pub(crate) power_cut_every: u64,
     pub(crate) pause_every: u64,
     pub(crate) stall_every: u64,
+    pub(crate) illness_every: u64,
+    pub(crate) damage_every: u64,
 }
 
 impl Faults {
@@ -88,6 +93,8 @@ impl Faults {
         faults.power_cut_every = rate(800_000, 4_000_000);
         faults.pause_every = rate(200_000, 2_000_000);
         faults.stall_every = rate(200_000, 2_000_000);
+        faults.illness_every = rate(300_000, 3_000_000);
+        faults.damage_every = rate(50_000, 1_000_000);
         faults
     }
 }
@@ -128,17 +135,49 @@ pub(crate) fn draw_config(random: &mut Random) -> Config {
     config.max_promotion_lag = number(config.max_promotion_lag, 0, 20);
     config.max_campaign_backlog = number(config.max_campaign_backlog, 0, 20);
     if random.chance(3000) {
+        // A log so short that whoever is away for a moment needs a snapshot.
+        config.checkpoint_entries = random.between(1, 10);
+        config.keep_entries = random.between(0, 5);
+        config.max_kept_entries = random.between(0, 10);
+    }
+    if random.chance(3000) {
         config.during_transfer = DuringTransfer::Refuse;
     }
+    config.max_clock_drift_ppm = [0, 1000, 100_000, 100_000, 300_000][random.position(5)];
+    config.disk_stall_timeout = Duration::from_millis(random.between(100, 2000));
     config.transfer_timeout = Duration::from_millis(random.between(100, 1500));
     config
 }
 
-/// How much faster or slower a clock runs, within what the configuration allows.
-pub(crate) fn draw_drift(config: &Config, random: &mut Random) -> i64 {
-    let bound = u64::from(config.max_clock_drift_ppm);
-    let drawn = random.between(0, 2 * bound);
-    i64::try_from(drawn).unwrap_or(0) - i64::try_from(bound).unwrap_or(0)
+/// How far clocks drift in a run, in parts per million: not at all, as far as the
+/// configuration allows, or far beyond, where leases promise nothing.
+pub(crate) fn draw_drift_bound(config: &Config, random: &mut Random) -> u32 {
+    match random.position(10) {
+        0..=4 => 0,
+        5..=8 => config.max_clock_drift_ppm,
+        _ => config.max_clock_drift_ppm.saturating_mul(2) + 100_000,
+    }
+}
+
+/// How much faster or slower a clock runs; half of the clocks go to the bound.
+pub(crate) fn draw_drift(bound: u32, random: &mut Random) -> i64 {
+    let bound = i64::from(bound);
+    let drawn = i64::try_from(random.between(0, 2 * bound.unsigned_abs())).unwrap_or(0) - bound;
+    match random.position(4) {
+        0 => bound,
+        1 => -bound,
+        _ => drawn,
+    }
+}
+
+/// How readily each node campaigns: all alike in most runs.
+pub(crate) fn draw_priorities(size: usize, random: &mut Random) -> Vec<u8> {
+    let differ = random.chance(3000);
+    let mut draw = || match differ {
+        true => [0, 60, 128, 200, u8::MAX][random.position(5)],
+        false => u8::MAX,
+    };
+    (0..size).map(|_| draw()).collect()
 }
 
 #[cfg(test)]

@@ -66,8 +66,20 @@ impl World {
         self.schedule(wait, gives_up);
     }
 
+    /// The sender stops a stream; one that is nearly through arrives all the same.
+    pub(crate) fn stop_snapshot(&mut self, place: usize, token: SnapshotToken) {
+        self.report.mark("a snapshot was stopped");
+        if self.machine_random.chance(7000) {
+            self.nodes[place].stopped.insert(token);
+        }
+    }
+
     /// A snapshot has arrived whole.
     pub(crate) fn snapshot_arrives(&mut self, shipment: Shipment) -> Check {
+        let sender = &self.nodes[self.place(shipment.from.node)];
+        if sender.life == shipment.life && sender.stopped.contains(&shipment.token) {
+            return Ok(());
+        }
         let place = self.place(shipment.to.node);
         let node = &mut self.nodes[place];
         if node.raft.is_none() || node.replica != shipment.to {
@@ -129,11 +141,19 @@ impl World {
         let node = &mut self.nodes[place];
         let id = node.id();
         if ok {
+            let log = &node.log;
+            if log.contains(image.last) && log.last().index > image.last.index {
+                self.report.mark("a log kept its suffix after a snapshot");
+            }
             node.machine.restore(image);
             self.checkers
                 .states
                 .restored(id, image.last.index, image.digest)?;
             self.report.mark("a snapshot was restored");
+        }
+        // The log does not follow any more: the next start sees to it.
+        if ok && self.fault_random.chance(self.faults.crash_after_apply * 10) {
+            return self.crash(place, "crash after a restore");
         }
         self.trace.note(&[10, place as u64, token.0, u64::from(ok)]);
         self.trace

@@ -13,6 +13,8 @@ pub(crate) struct Workload {
     pace: u64,
     clients: usize,
     next_value: u64,
+    /// Some reads trust the lease.
+    leases: bool,
 }
 
 /// One request.
@@ -26,12 +28,13 @@ pub(crate) enum Request {
 
 impl Workload {
     /// Draws how many clients there are and how busy.
-    pub(crate) fn new(mut random: Random) -> Self {
+    pub(crate) fn new(mut random: Random, leases: bool) -> Self {
         Self {
             pace: random.between(10_000, 120_000),
             clients: 1 + random.position(4),
             random,
             next_value: 0,
+            leases,
         }
     }
 
@@ -52,7 +55,7 @@ impl Workload {
             true => {
                 let consistency = match self.random.position(6) {
                     0 => Consistency::Stale,
-                    1 | 2 => Consistency::Lease,
+                    1 | 2 if self.leases => Consistency::Lease,
                     _ => Consistency::Linearizable,
                 };
                 Request::Read(1 + self.random.position(3), consistency)

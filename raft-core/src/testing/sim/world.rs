@@ -12,7 +12,9 @@ use super::checker::{Check, Checkers, liveness};
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
-use super::plan::{Faults, Plan, draw_config, draw_drift, draw_replicas};
+use super::plan::{
+    Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_priorities, draw_replicas,
+};
 use super::random::{Concern, Random};
 use super::report::{Report, Violation};
 use super::snapshots::Shipment;
@@ -20,6 +22,7 @@ use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
 use crate::entry::Payload;
+use crate::log_store::StorageHealth;
 use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::protocol::{Input, ReadLog, SnapshotToken};
@@ -46,6 +49,10 @@ pub(crate) enum Event {
         node: usize,
         life: u64,
     },
+    CheckpointDone {
+        node: usize,
+        life: u64,
+    },
     Client(usize),
     Operator,
     SnapshotArrives(Shipment),
@@ -64,6 +71,11 @@ pub(crate) enum Event {
         from: usize,
         to: usize,
     },
+    Health {
+        node: usize,
+        life: u64,
+        health: StorageHealth,
+    },
 }
 
 /// Faults that come now and then, rather than with a message or a write.
@@ -74,6 +86,8 @@ pub(crate) enum FaultKind {
     PowerCut,
     Pause,
     Stall,
+    Illness,
+    Damage,
 }
 
 #[derive(Debug)]
@@ -133,23 +147,33 @@ impl World {
             false => 0,
         };
         let size = (founders + spares).min(7);
-        let config = draw_config(&mut random);
+        let mut config = draw_config(&mut random);
         let mut drawn_faults = Faults::draw(&mut random);
         if plan.calm {
             drawn_faults = Faults::default();
+        }
+        let mut operator = Operator::new(Random::stream(seed, Concern::Operator), size > 1);
+        if drawn_faults.damage_every > 0 && !plan.damage_anywhere {
+            operator.changes_members = false;
+            config.keep_entries = u64::MAX;
         }
         // A slow disk in one run of four: writes pile up, and crashes find them.
         let slowest = if random.chance(2500) { 30_000 } else { 3000 };
         let disk_pace = random.between(50, slowest);
         let membership = Membership::of_ids(1..=founders as u64);
-        let (mut nodes, drifts) = (Vec::new(), random.chance(5000) && !plan.calm);
+        let drift_bound = match plan.calm {
+            true => 0,
+            false => draw_drift_bound(&config, &mut random),
+        };
+        let leases_hold = drift_bound <= config.max_clock_drift_ppm;
+        let priorities = draw_priorities(size, &mut random);
+        let mut nodes = Vec::new();
         for number in 1..=size as u64 {
             let is_founder = number <= founders as u64;
             let known = is_founder.then(|| membership.clone()).unwrap_or_default();
             let mut node = Node::new(number, known);
-            if drifts {
-                node.drift = draw_drift(&config, &mut random);
-            }
+            node.drift = draw_drift(drift_bound, &mut random);
+            node.priority = priorities[nodes.len()];
             nodes.push(node);
         }
         Self {
@@ -160,13 +184,13 @@ impl World {
             phase: Phase::WarmUp,
             config,
             founders: membership,
-            operator: Operator::new(Random::stream(seed, Concern::Operator), size > 1),
+            operator,
             now: 0,
             sequence: 0,
             queue: BinaryHeap::new(),
             nodes,
             network: Network::new(Random::stream(seed, Concern::Network), size),
-            workload: Workload::new(Random::stream(seed, Concern::Clients)),
+            workload: Workload::new(Random::stream(seed, Concern::Clients), leases_hold),
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
@@ -252,6 +276,9 @@ impl World {
                 request,
             } if self.nodes[node].life == life => self.log_read(node, request),
             Event::ApplyDone { node, life } if self.nodes[node].life == life => self.job_done(node),
+            Event::CheckpointDone { node, life } if self.nodes[node].life == life => {
+                self.checkpoint_done(node)
+            }
             Event::SnapshotArrives(shipment) => self.snapshot_arrives(shipment),
             Event::SnapshotAnswered {
                 node,
@@ -261,6 +288,10 @@ impl World {
             } if self.nodes[node].life == life => {
                 self.trace.note(&[11, node as u64, token.0]);
                 self.handle(node, Input::SnapshotSent { token, installed })
+            }
+            Event::Health { node, life, health } if self.nodes[node].life == life => {
+                self.trace.note(&[12, node as u64]);
+                self.handle(node, Input::StorageHealth(health))
             }
             Event::Operator => self.operate(),
             Event::Restart { node, life } if self.nodes[node].life == life => self.start(node),
@@ -282,6 +313,8 @@ impl World {
             | Event::DiskDone { node, .. }
             | Event::LogRead { node, .. }
             | Event::SnapshotAnswered { node, .. }
+            | Event::Health { node, .. }
+            | Event::CheckpointDone { node, .. }
             | Event::ApplyDone { node, .. } => *node,
             Event::SnapshotArrives(shipment) => self.place(shipment.to.node),
             _ => return Some(event),
