@@ -47,6 +47,7 @@ pub mod protocol;
 pub mod snapshot;
 pub mod stable_store;
 pub mod state_machine;
+pub mod storage_health;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

@@ -32,6 +32,7 @@ use async_trait::async_trait;
 
 use crate::entry::{Entry, EntryMeta, LogSlice};
 use crate::error::StorageError;
+pub use crate::storage_health::StorageHealth;
 use crate::types::{LogId, LogIndex};
 
 /// Where a replica's log entries are durable. See the module's numbered duties.
@@ -150,22 +151,4 @@ pub struct LogBounds {
     pub purged: LogId,
     /// The last entry; equal to `purged` when the log is empty.
     pub last: LogId,
-}
-
-/// How a store is doing.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum StorageHealth {
-    /// Writes complete.
-    #[default]
-    Healthy,
-    /// A write has not completed for this long.
-    Stalled {
-        /// Age of the oldest unfinished sync.
-        since: std::time::Duration,
-    },
-    /// No space; reads work.
-    Full,
-    /// A write failed; the store is closed for writing.
-    Closed,
 }

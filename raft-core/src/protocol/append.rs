@@ -147,7 +147,9 @@ impl Raft {
             _ => LogIndex::ZERO,
         };
         let id_at = |index| self.log.id_at(index).unwrap_or(LogId::ZERO);
-        (id_at(verified), id_at(verified.min(self.sound_index())))
+        // What follows damage that is not applied yet is of no use before that is mended.
+        let received = verified.min(self.unbroken_index());
+        (id_at(received), id_at(received.min(self.sound_index())))
     }
 
     fn reject_append_with_hint(&mut self, from: ReplicaId, session: u64, previous: LogId) {

@@ -4,7 +4,8 @@
 use super::Raft;
 use super::event::Event;
 use super::role::Role;
-use crate::log_store::StorageHealth;
+use crate::storage_health::StorageHealth;
+use crate::time::Timestamp;
 
 impl Raft {
     /// What the stores say of themselves.
@@ -33,11 +34,19 @@ impl Raft {
         }
         self.was_ill = is_ill;
         self.emit(Event::DiskHealth { is_ill });
-        if is_ill && matches!(self.role, Role::Leader(_)) && !self.hands_over() {
-            if let Some(to) = self.best_successor() {
-                self.begin_transfer(to, None);
-            }
+        if is_ill
+            && matches!(self.role, Role::Leader(_))
+            && !self.hands_over()
+            && let Some(to) = self.best_successor()
+        {
+            self.begin_transfer(to, None);
         }
+    }
+
+    /// When a write that is under way will have taken too long.
+    pub(super) fn stall_deadline(&self) -> Option<Timestamp> {
+        let oldest = self.durability.oldest().filter(|_| !self.was_ill);
+        oldest.map(|at| at + self.config.disk_stall_timeout)
     }
 
     /// Whether this replica may campaign: it votes, its disk works, and its state

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::entry::LogSlice;
-use crate::log_store::StorageHealth;
 use crate::membership::Membership;
 use crate::membership_change::MembershipChange;
 use crate::message::Envelope;
 use crate::protocol::output::{PersistToken, ReadToken, SnapshotToken};
+use crate::storage_health::StorageHealth;
 use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// Numbers a request of this node's own clients; rises with each request of a kind.

@@ -45,6 +45,7 @@ impl Raft {
             }
             let gone = leader.followers.drop_departed(self.now);
             self.stop_snapshots(gone);
+            self.check_snapshots();
             self.begin_round();
             self.purge_log();
         }
@@ -68,11 +69,11 @@ impl Raft {
         {
             leader.rounds.pop_front();
         }
-        let targets: Vec<_> = leader
-            .followers
-            .iter()
-            .map(|p| (p.replica, p.session))
-            .collect();
+        let mut targets = Vec::new();
+        for progress in leader.followers.iter_mut() {
+            progress.tells_commit(commit);
+            targets.push((progress.replica, progress.session));
+        }
         for (replica, session) in targets {
             self.send(
                 replica,

@@ -75,8 +75,8 @@ use crate::config::Config;
 use crate::entry::{Entry, LogSlice};
 use crate::error::RestoreError;
 use crate::hard_state::HardState;
-use crate::log_store::StorageHealth;
 use crate::message::{Envelope, Message};
+use crate::storage_health::StorageHealth;
 use crate::time::Timestamp;
 use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
@@ -356,6 +356,7 @@ impl Raft {
             self.advance_commit();
         }
         self.on_hard_state_durable();
+        self.check_health();
     }
 
     fn on_log_read(&mut self, token: ReadToken, entries: LogSlice, corrupt: Option<LogIndex>) {

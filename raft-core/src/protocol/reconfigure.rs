@@ -111,6 +111,12 @@ impl Raft {
             log_id,
             payload: Payload::Membership(Box::new(membership)),
         });
+        // Whoever asked for it, on whichever member, learns of its commit at once.
+        if let Role::Leader(leader) = &mut self.role {
+            for progress in leader.followers.iter_mut() {
+                progress.forwarded_up_to = log_id.index;
+            }
+        }
         log_id
     }
 

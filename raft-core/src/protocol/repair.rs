@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::event::Event;
 use super::log::Fetched;
 use super::output::Output;
+use super::replication::ProgressState;
 use super::role::Role;
 use super::{LogReadPurpose, Raft};
 use crate::entry::{Entry, LogSlice};
@@ -76,12 +77,15 @@ impl Raft {
 
     /// How far our log is durable and undamaged.
     pub(super) fn sound_index(&self) -> LogIndex {
-        let durable = self.log.durable_index();
-        match self.repairs.damaged.first_key_value() {
-            Some((&first, _)) if first > self.log.last_applied() => {
-                durable.min(first.previous().unwrap_or_default())
-            }
-            _ => durable,
+        self.log.durable_index().min(self.unbroken_index())
+    }
+
+    /// How far our log goes without damage to what is not applied yet.
+    pub(super) fn unbroken_index(&self) -> LogIndex {
+        let next = self.log.last_applied().next();
+        match self.repairs.damaged.range(next..).next() {
+            Some((first, _)) => first.previous().unwrap_or_default(),
+            None => self.log.last().index,
         }
     }
 
@@ -157,7 +161,10 @@ impl Raft {
     /// A peer's copy is damaged.
     pub(super) fn on_fetch_entry(&mut self, from: ReplicaId, body: FetchEntry) {
         let index = body.log_id.index;
-        let has_it = self.log.contains(body.log_id) && index > self.log.purged().index;
+        if index <= self.log.purged().index {
+            return self.replace_by_snapshot(from);
+        }
+        let has_it = self.log.contains(body.log_id);
         if !has_it || self.is_damaged(index) {
             return;
         }
@@ -172,6 +179,32 @@ impl Raft {
                 }
             }
         }
+    }
+
+    /// A follower lacks, undamaged, what this leader has purged.
+    fn replace_by_snapshot(&mut self, follower: ReplicaId) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(progress) = leader.followers.get_mut(follower.node)
+            && progress.replica == follower
+            && !matches!(progress.state, ProgressState::Snapshot { .. })
+        {
+            progress.begin_snapshot();
+        }
+    }
+
+    /// Whether damage that is not applied yet lies at or below `index`.
+    pub(super) fn damage_blocks(&self, index: LogIndex) -> bool {
+        let next = self.log.last_applied().next();
+        index >= next && self.repairs.damaged.range(next..=index).next().is_some()
+    }
+
+    /// Whether peers had time to mend the entry at `index` and did not, though
+    /// its effect is applied: then a snapshot can take its place.
+    pub(super) fn is_beyond_mending(&self, index: LogIndex) -> bool {
+        let patience = self.config.election_timeout_min;
+        let damaged = self.repairs.damaged.get(&index);
+        index <= self.log.last_applied()
+            && damaged.is_some_and(|damaged| self.now.since(damaged.since) >= patience)
     }
 
     /// Sends a peer the entry it asked for.

@@ -42,6 +42,10 @@ impl Raft {
         }
         let (entries, bytes) = (self.config.max_append_entries, self.config.max_append_bytes);
         if self.is_damaged(next) {
+            if self.is_beyond_mending(next) {
+                self.begin_snapshot_for(node);
+                return false;
+            }
             // Until it is mended, only who has it already gets further.
             return probing && self.send_append(node, LogSlice::empty());
         }
@@ -76,6 +80,7 @@ impl Raft {
             return false;
         };
         let last_index = entries.last().unwrap_or(previous).index;
+        progress.tells_commit(commit);
         progress.sent(last_index, entries.size(), now);
         let (replica, session) = (progress.replica, progress.session);
         let body = AppendEntries {
@@ -86,6 +91,14 @@ impl Raft {
         };
         self.send(replica, Message::AppendEntries(body));
         true
+    }
+
+    fn begin_snapshot_for(&mut self, node: NodeId) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(progress) = leader.followers.get_mut(node)
+        {
+            progress.begin_snapshot();
+        }
     }
 
     fn read_for_append(&mut self, node: NodeId, first: LogIndex, last: LogIndex) {

@@ -38,7 +38,7 @@ impl Raft {
             if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
                 room -= 1;
                 self.last_snapshot_token = SnapshotToken(self.last_snapshot_token.0 + 1);
-                progress.sends_snapshot(self.last_snapshot_token, applied);
+                progress.sends_snapshot(self.last_snapshot_token, applied, now);
                 begun.push((self.last_snapshot_token, progress.replica));
             }
         }
@@ -48,6 +48,22 @@ impl Raft {
             self.outputs
                 .push_back(Output::SendSnapshot(SendSnapshot { token, to, term }));
         }
+    }
+
+    /// Gives up transfers that take too long; they are tried again.
+    pub(super) fn check_snapshots(&mut self) {
+        let (now, limit) = (self.now, self.config.snapshot_timeout);
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let mut overdue = Vec::new();
+        for progress in leader.followers.iter_mut() {
+            if let Some(token) = progress.overdue_snapshot(now, limit) {
+                progress.snapshot_failed(now);
+                overdue.push(token);
+            }
+        }
+        self.stop_snapshots(overdue);
     }
 
     /// Sending a snapshot ended. What the follower really holds shows in its
@@ -115,7 +131,9 @@ impl Raft {
                 .outputs
                 .push_back(Output::RefuseSnapshot { token, reason });
         }
-        if last_included.index <= self.log.commit_index() || self.log.contains(last_included) {
+        let has_it =
+            last_included.index <= self.log.commit_index() || self.log.contains(last_included);
+        if has_it && !self.damage_blocks(last_included.index) {
             // Our own log gets us there, and any leader's log agrees with it so far.
             self.verify_up_to(last_included);
             return self.outputs.push_back(Output::SnapshotInstalled(token));
@@ -167,6 +185,7 @@ impl Raft {
             self.stage_reset(snapshot);
         }
         self.applying_up_to = snapshot.index;
+        self.repairs_purged(snapshot.index);
         self.forget_proposals_up_to(snapshot);
         self.verify_up_to(snapshot);
         self.note_state_durable(snapshot.index);

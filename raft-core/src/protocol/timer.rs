@@ -73,6 +73,7 @@ impl Raft {
             self.change_deadline(),
             self.repair_deadline(),
             self.held_deadline(),
+            self.stall_deadline(),
         ]
         .into_iter()
         .flatten()

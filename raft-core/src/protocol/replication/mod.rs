@@ -127,6 +127,10 @@ impl ProgressMap {
             .filter(|progress| progress.replica == from && progress.session == session)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Progress> {
+        self.followers.values_mut()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Progress> {
         self.followers.values()
     }

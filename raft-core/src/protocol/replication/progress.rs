@@ -50,11 +50,13 @@ pub(crate) struct Progress {
     snapshot_holds: LogIndex,
     /// When the next snapshot may be tried.
     snapshot_retry_at: Timestamp,
+    /// When the snapshot on its way was begun.
+    snapshot_began_at: Timestamp,
     /// The latest round it answered.
     pub(crate) acked_round: u64,
     /// Its clients wait for the commit of what was forwarded up to here.
     pub(crate) forwarded_up_to: LogIndex,
-    /// The commit index it was told in a message of its own.
+    /// The commit index it was told, as far as it holds the entries.
     pub(crate) commit_told: LogIndex,
     /// A read of the log for its next append is under way.
     pub(crate) reads_log: bool,
@@ -80,6 +82,7 @@ impl Progress {
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,
             snapshot_retry_at: Timestamp::ZERO,
+            snapshot_began_at: Timestamp::ZERO,
             acked_round: 0,
             forwarded_up_to: LogIndex::ZERO,
             commit_told: LogIndex::ZERO,
@@ -127,6 +130,11 @@ impl Progress {
         rises
     }
 
+    /// A message on its way carries the leader's commit index.
+    pub(crate) fn tells_commit(&mut self, commit: LogIndex) {
+        self.commit_told = self.commit_told.max(commit.min(self.match_index));
+    }
+
     /// It answered something.
     pub(crate) fn heard(&mut self, now: Timestamp) {
         self.last_contact = now;
@@ -148,9 +156,24 @@ impl Progress {
     }
 
     /// A snapshot that holds at least the entries up to `holds` is on its way.
-    pub(crate) fn sends_snapshot(&mut self, token: SnapshotToken, holds: LogIndex) {
+    pub(crate) fn sends_snapshot(&mut self, token: SnapshotToken, holds: LogIndex, now: Timestamp) {
         self.state = ProgressState::Snapshot { token: Some(token) };
+        self.snapshot_began_at = now;
         self.snapshot_holds = holds;
+    }
+
+    /// The snapshot on its way, if it has been so for longer than `limit`.
+    pub(crate) fn overdue_snapshot(
+        &self,
+        now: Timestamp,
+        limit: Duration,
+    ) -> Option<SnapshotToken> {
+        match self.state {
+            ProgressState::Snapshot { token } if now.since(self.snapshot_began_at) >= limit => {
+                token
+            }
+            _ => None,
+        }
     }
 
     /// The snapshot did not get there; the next try is not before `retry_at`.

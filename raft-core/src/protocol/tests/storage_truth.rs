@@ -1,9 +1,9 @@
 //! Damaged entries and ill disks.
 
 use super::*;
-use crate::log_store::StorageHealth;
 use crate::message::{FetchEntry, FetchedEntry};
 use crate::protocol::RoleKind;
+use crate::storage_health::StorageHealth;
 
 /// A follower whose two entries are committed and have to be read from the log store.
 fn follower_that_reads() -> (Replica, ReadLog) {
@@ -112,7 +112,7 @@ fn an_uncommitted_entry_known_to_be_damaged_is_not_acknowledged() {
     let Some((_, Message::HeartbeatReply(reply))) = sent.last() else {
         panic!("a heartbeat is answered: {sent:?}");
     };
-    assert_eq!(reply.received, LogId::new(2, 3));
+    assert_eq!(reply.received, LogId::new(1, 2));
     assert_eq!(reply.durable, LogId::new(1, 2));
 }
 
@@ -184,4 +184,48 @@ fn a_node_whose_state_machine_lags_too_far_does_not_campaign() {
     follower.receive(2, 2, append(LogId::new(1, 2), &[], 2));
 
     assert_eq!(follower.wait_for_election_timeout(), []);
+}
+
+/// Nobody else has the entry any more: the follower gets what it led to.
+#[test]
+fn a_follower_whose_damaged_entry_was_purged_elsewhere_gets_a_snapshot() {
+    let mut leader = replica_with(3, 1, &[1; 7], |config| config.keep_entries = 0);
+    leader.win_election(3);
+    for peer in [2, 3] {
+        let last = LogId::new(2, 8);
+        leader.receive(peer, 2, accepted(session_of(peer), last, last));
+    }
+    leader.read_back();
+    leader.step(Input::StateDurable(LogIndex::new(8)));
+    let log_id = LogId::new(1, 4);
+
+    leader.receive(3, 2, Message::FetchEntry(FetchEntry { log_id }));
+
+    let is_sent = |o: &Output| matches!(o, Output::SendSnapshot(_));
+    assert!(leader.others.iter().any(is_sent));
+}
+
+/// Its log reaches further, but the state machine cannot get there through it.
+#[test]
+fn a_snapshot_beyond_the_damage_is_taken_in_though_the_log_holds_its_last_entry() {
+    let (mut follower, read) = follower_that_reads();
+    follower.step(damaged(read, 1));
+
+    follower.step(Input::SnapshotOffered(crate::protocol::SnapshotOffer {
+        token: crate::protocol::SnapshotToken(1),
+        from: ReplicaId::first(2),
+        term: Term::new(2),
+        last_included: LogId::new(1, 2),
+        membership: std::sync::Arc::new(Membership::of_ids(1..=3)),
+    }));
+    let is_wanted = |o: &Output| matches!(o, Output::InstallSnapshot(_));
+    assert!(follower.others.iter().any(is_wanted));
+    follower.step(Input::SnapshotRestored {
+        token: crate::protocol::SnapshotToken(1),
+        ok: true,
+    });
+
+    let status = follower.raft.status();
+    assert_eq!(status.last_applied, LogIndex::new(2));
+    assert_eq!(status.damaged_entries, 0);
 }

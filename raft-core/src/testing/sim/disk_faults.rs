@@ -3,7 +3,7 @@
 
 use super::world::{Event, World};
 use crate::entry::EntryKind;
-use crate::log_store::StorageHealth;
+use crate::storage_health::StorageHealth;
 use crate::types::LogIndex;
 
 impl World {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::checker::Check;
 use super::report::Violation;
 use super::world::{Event, FaultKind, Phase, World};
-use crate::log_store::StorageHealth;
 use crate::protocol::{Input, Raft, Restored};
+use crate::storage_health::StorageHealth;
 use crate::time::Timestamp;
 use crate::types::LogId;
 

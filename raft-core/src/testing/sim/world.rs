@@ -22,10 +22,10 @@ use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
 use crate::entry::Payload;
-use crate::log_store::StorageHealth;
 use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::protocol::{Input, ReadLog, SnapshotToken};
+use crate::storage_health::StorageHealth;
 use crate::types::{LogId, NodeId, Term};
 
 /// Something that will happen. `life` is the life of the node it was meant for.
