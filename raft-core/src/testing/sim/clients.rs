@@ -21,6 +21,9 @@ impl World {
     /// one request at a time: what measures a group must not be what overloads it.
     pub(crate) fn probe(&mut self) -> Check {
         for place in 0..self.nodes.len() {
+            if self.nodes[place].is_broken {
+                continue;
+            }
             let status = self.nodes[place].raft.as_ref().map(Raft::status);
             let (writes, reads) = status.map_or((0, 0), |status| {
                 (status.pending_proposals, status.pending_reads)

@@ -224,7 +224,11 @@ impl World {
             let node = &mut self.nodes[place];
             node.paused_until = node.paused_until.min(self.now);
             node.disk.stalled_until = node.disk.stalled_until.min(self.now);
+            let is_writing = !node.disk.is_idle();
             (node.has_written, node.has_read) = (false, false);
+            if is_writing {
+                self.schedule_disk(place);
+            }
             self.start(place)?;
             self.handle(place, Input::StorageHealth(StorageHealth::Healthy))?;
         }

@@ -29,6 +29,7 @@ mod observe;
 mod operator;
 pub mod plan;
 mod random;
+mod recovery;
 pub mod report;
 mod snapshots;
 mod trace;

@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) life: u64,
     pub(crate) started_at: u64,
     pub(crate) paused_until: u64,
+    /// Not part of the core that must be whole in the end.
+    pub(crate) is_broken: bool,
     /// The earliest wake-up that is scheduled.
     pub(crate) wake_at: Option<u64>,
     pub(crate) disk: Disk,
@@ -63,6 +65,7 @@ impl Node {
             life: 0,
             started_at: 0,
             paused_until: 0,
+            is_broken: false,
             wake_at: None,
             disk: Disk::default(),
             log: LogImage::default(),

@@ -5,10 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::checker::{Check, Checkers, liveness};
+use super::checker::{Check, Checkers};
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
@@ -16,12 +15,11 @@ use super::plan::{
     Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_priorities, draw_replicas,
 };
 use super::random::{Concern, Random};
-use super::report::{Report, Violation};
+use super::report::Report;
 use super::snapshots::Shipment;
 use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
-use crate::entry::Payload;
 use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::protocol::{Input, ReadLog, SnapshotToken};
@@ -229,7 +227,9 @@ impl World {
         self.faults = Faults::default();
         self.heal()?;
         self.clients_stop_at = self.now + 500_000;
+        self.break_for_ever()?;
         self.recover()?;
+        self.stay_whole()?;
         self.audit()
     }
 
@@ -250,7 +250,12 @@ impl World {
         }));
     }
 
-    fn run_until(&mut self, end: u64) -> Check {
+    /// What is scheduled, in no particular order.
+    pub(crate) fn scheduled(&self) -> impl Iterator<Item = &Event> {
+        self.queue.iter().map(|scheduled| &scheduled.0.event)
+    }
+
+    pub(crate) fn run_until(&mut self, end: u64) -> Check {
         while self.queue.peek().is_some_and(|next| next.0.at <= end) {
             let Reverse(next) = self.queue.pop().expect("just seen");
             self.now = next.at;
@@ -289,7 +294,9 @@ impl World {
                 self.trace.note(&[11, node as u64, token.0]);
                 self.handle(node, Input::SnapshotSent { token, installed })
             }
-            Event::Health { node, life, health } if self.nodes[node].life == life => {
+            Event::Health { node, life, health }
+                if self.nodes[node].life == life && self.phase == Phase::Faults =>
+            {
                 self.trace.note(&[12, node as u64]);
                 self.handle(node, Input::StorageHealth(health))
             }
@@ -297,7 +304,7 @@ impl World {
             Event::Restart { node, life } if self.nodes[node].life == life => self.start(node),
             Event::Client(client) => self.client(client),
             Event::Fault(kind) => self.fault(kind),
-            Event::HealLink { from, to } => {
+            Event::HealLink { from, to } if self.phase == Phase::Faults => {
                 self.network.set_cut(from, to, false);
                 Ok(())
             }
@@ -347,127 +354,6 @@ impl World {
         self.nodes[node].wake_at = None;
         self.trace.note(&[2, node as u64]);
         self.handle(node, Input::Tick)
-    }
-
-    /// Runs on until the group is whole, or four times the bound has passed.
-    fn recover(&mut self) -> Check {
-        let healed = self.now;
-        let bound = micros(self.plan.liveness_bound);
-        loop {
-            let missing = self.missing();
-            let spent = self.now - healed;
-            match missing {
-                None if spent <= bound => {
-                    self.report.slowest_recovery = Duration::from_micros(spent);
-                    return Ok(());
-                }
-                None => return Err(liveness_violation("slow", spent, "nothing any more")),
-                Some(missing) if spent > 4 * bound => {
-                    return Err(liveness_violation("stuck", spent, &missing));
-                }
-                Some(_) => {}
-            }
-            self.probe()?;
-            self.run_until(self.now + 50_000)?;
-        }
-    }
-
-    /// The membership that the group settled on.
-    fn final_membership(&self) -> Option<Arc<Membership>> {
-        let leader = self.nodes.iter().find(|node| node.leads())?;
-        let status = leader.raft.as_ref()?.status();
-        let is_settled =
-            !status.membership.is_joint() && status.membership_index <= status.commit_index;
-        is_settled.then_some(status.membership)
-    }
-
-    fn missing(&self) -> Option<String> {
-        if self.now < self.clients_stop_at {
-            return Some("clients are still at work".into());
-        }
-        if let Err(open) = self.checkers.operations.all_ended() {
-            return Some(open.reason);
-        }
-        let Some(membership) = self.final_membership() else {
-            return Some("no leader with a committed membership that is not joint".into());
-        };
-        let members = self
-            .nodes
-            .iter()
-            .filter(|node| membership.contains(node.replica));
-        let group: Vec<_> = members.map(standing).collect();
-        liveness::missing(&group)
-    }
-
-    /// The last look: every log, every acknowledgement, every outcome.
-    fn audit(&mut self) -> Check {
-        self.report.simulated = Duration::from_micros(self.now);
-        let Some(membership) = self.final_membership() else {
-            return Ok(());
-        };
-        let is_member = |node: &&Node| membership.contains(node.replica);
-        // Who is no member hears of nobody, and may still wait for its deadlines.
-        for raft in self
-            .nodes
-            .iter()
-            .filter(|node| !is_member(node))
-            .filter_map(|n| n.raft.as_ref())
-        {
-            self.checkers.reads.crashed(raft.boot());
-        }
-        for node in self.nodes.iter().filter(is_member) {
-            let committed = &self.checkers.committed;
-            committed.held_by(node.id(), &node.log)?;
-            if node.machine.durable.applied() < committed.last().index {
-                committed.held_by(node.id(), &node.disk.log)?;
-            }
-            if let Some(raft) = &node.raft {
-                self.checkers.proposals.all_ended(node.id(), raft.boot())?;
-            }
-        }
-        self.checkers.reads.all_ended()?;
-        for (request, index) in self.checkers.proposals.acknowledgements() {
-            for node in self.nodes.iter().filter(is_member) {
-                let is_in_state = node.machine.durable.applied() >= index;
-                let log = if is_in_state {
-                    &node.log
-                } else {
-                    &node.disk.log
-                };
-                let entry = log.entry(index);
-                let holds = entry.is_some_and(|entry| match &entry.payload {
-                    Payload::Command { request: held, .. } => *held == request,
-                    _ => false,
-                });
-                if !holds {
-                    let reason = format!("{} lacks acknowledged {request:?} at {index}", node.id());
-                    return Err(Violation::new("P15 no lost ack", reason));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn liveness_violation(how: &str, spent: u64, missing: &str) -> Violation {
-    let reason = format!(
-        "{how} {} ms after healing; missing: {missing}",
-        spent / 1000
-    );
-    Violation::new("liveness", reason)
-}
-
-fn standing(node: &Node) -> liveness::Standing {
-    let pending = node.raft.as_ref().map_or(0, |raft| {
-        let status = raft.status();
-        status.pending_proposals + status.pending_reads
-    });
-    liveness::Standing {
-        node: node.id(),
-        seen: node.raft.as_ref().and(node.seen),
-        has_written: node.has_written,
-        has_read: node.has_read,
-        pending,
     }
 }
 
