@@ -1,5 +1,5 @@
-//! A disk that hangs or fails: leadership is handed over once, and this node
-//! does not campaign until the disk is well.
+//! A disk that hangs or fails: leadership is handed over, and this node does not
+//! campaign until the disk is well.
 
 use super::Raft;
 use super::event::Event;
@@ -26,19 +26,22 @@ impl Raft {
         reported || waited.is_some_and(|waited| waited >= patience)
     }
 
-    /// Notices illness and recovery; a leader that falls ill hands over, once.
+    /// Notices illness and recovery; a leader that is ill hands over. If nobody
+    /// takes over, it tries again, and leads on at least half of the time.
     pub(super) fn check_health(&mut self) {
         let is_ill = self.disk_is_ill();
-        if is_ill == self.was_ill {
-            return;
+        if is_ill != self.was_ill {
+            self.was_ill = is_ill;
+            self.ill_hand_over_at = self.now;
+            self.emit(Event::DiskHealth { is_ill });
         }
-        self.was_ill = is_ill;
-        self.emit(Event::DiskHealth { is_ill });
         if is_ill
+            && self.now >= self.ill_hand_over_at
             && matches!(self.role, Role::Leader(_))
             && !self.hands_over()
             && let Some(to) = self.best_successor()
         {
+            self.ill_hand_over_at = self.now + self.config.transfer_timeout * 2;
             self.begin_transfer(to, None);
         }
     }

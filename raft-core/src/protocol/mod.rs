@@ -122,6 +122,8 @@ pub struct Raft {
     repairs: Repairs,
     reported_health: StorageHealth,
     was_ill: bool,
+    /// When a leader with an ill disk tries again to hand over.
+    ill_hand_over_at: Timestamp,
     log_reads: BTreeMap<ReadToken, LogReadPurpose>,
     last_read_token: ReadToken,
     outputs: VecDeque<Output>,
@@ -202,6 +204,7 @@ impl Raft {
             repairs: Repairs::default(),
             reported_health: StorageHealth::Healthy,
             was_ill: false,
+            ill_hand_over_at: now,
             log_reads: BTreeMap::new(),
             last_read_token: ReadToken(0),
             outputs: VecDeque::new(),

@@ -59,6 +59,8 @@ pub(super) struct Leader {
     /// A successor was asked to campaign: the lease is no use in this term any more.
     pub(super) lease_is_barred: bool,
     pub(super) transfer: Option<Transfer>,
+    /// Who did not take over when asked last.
+    pub(super) failed_successor: Option<NodeId>,
     /// The latest membership change of each start that forwards to us.
     pub(super) changes_seen: BTreeMap<u64, u64>,
     /// Reads that wait for a round, or for the first commit.
@@ -91,6 +93,7 @@ impl Leader {
             rounds: VecDeque::new(),
             lease_is_barred: false,
             transfer: None,
+            failed_successor: None,
             changes_seen: BTreeMap::new(),
             reads: VecDeque::new(),
             forwarded: BTreeMap::new(),

@@ -60,7 +60,8 @@ impl Raft {
         }
     }
 
-    /// The other voter that answers and has most of the log.
+    /// The other voter that answers and has most of the log; whoever failed to
+    /// take over last comes last.
     pub(super) fn best_successor(&self) -> Option<NodeId> {
         let Role::Leader(leader) = &self.role else {
             return None;
@@ -71,7 +72,10 @@ impl Raft {
             .iter()
             .copied()
             .filter(|&node| node != own && self.is_active(node))
-            .max_by_key(|&node| leader.followers.get(node).map(|p| p.match_index))
+            .max_by_key(|&node| {
+                let matched = leader.followers.get(node).map(|p| p.match_index);
+                (leader.failed_successor != Some(node), matched)
+            })
     }
 
     pub(super) fn begin_transfer(&mut self, to: NodeId, ticket: Option<Ticket>) {
@@ -162,6 +166,7 @@ impl Raft {
         if let Role::Leader(leader) = &mut self.role
             && let Some(late) = leader.transfer.take_if(|transfer| transfer.deadline <= now)
         {
+            leader.failed_successor = Some(late.to);
             self.emit(Event::TransferAborted { to: late.to });
             // A request that is still on its way is older than this round.
             self.begin_round();

@@ -229,3 +229,28 @@ fn a_snapshot_beyond_the_damage_is_taken_in_though_the_log_holds_its_last_entry(
     assert_eq!(status.last_applied, LogIndex::new(2));
     assert_eq!(status.damaged_entries, 0);
 }
+
+/// Found by the simulator: the first successor's disk was ill as well.
+#[test]
+fn a_leader_with_an_ill_disk_asks_somebody_else_when_the_first_does_not_take_over() {
+    let mut leader = leader_of(3, 2, &[1, 1]);
+    let last = LogId::new(2, 3);
+    for peer in [2, 3] {
+        leader.receive(peer, 2, accepted(session_of(peer), last, last));
+    }
+    let mut asked = std::collections::BTreeSet::new();
+    let mut note = |sent: Vec<(u64, Message)>| {
+        let ask = |(to, m): &(u64, Message)| matches!(m, Message::TimeoutNow(_)).then_some(*to);
+        asked.extend(sent.iter().filter_map(ask));
+    };
+
+    note(leader.step(Input::StorageHealth(StorageHealth::Full)));
+    for _ in 0..60 {
+        note(leader.wait(Duration::from_millis(50)));
+        for peer in [2, 3] {
+            note(leader.receive(peer, 2, heartbeat_reply(session_of(peer), 1, last)));
+        }
+    }
+
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), [2, 3]);
+}
