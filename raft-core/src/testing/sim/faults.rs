@@ -225,6 +225,8 @@ impl World {
             node.paused_until = node.paused_until.min(self.now);
             node.disk.stalled_until = node.disk.stalled_until.min(self.now);
             let is_writing = !node.disk.is_idle();
+            // A wake-up put off to the end of a pause comes at once.
+            node.wake_at = None;
             (node.has_written, node.has_read) = (false, false);
             if is_writing {
                 self.schedule_disk(place);

@@ -38,7 +38,7 @@ impl Default for Plan {
             // Generous, because some runs catch up one entry at a time.
             liveness_bound: Duration::from_secs(30),
             calm: false,
-            damage_anywhere: false,
+            damage_anywhere: true,
             trace: false,
         }
     }
