@@ -171,7 +171,20 @@ impl Config {
             ("max_pending_proposals", self.max_pending_proposals),
             ("max_pending_reads", self.max_pending_reads),
             ("max_apply_bytes", self.max_apply_bytes),
+            ("max_snapshot_transfers", self.max_snapshot_transfers),
         ];
+        let durations = [
+            ("transfer_timeout", self.transfer_timeout),
+            ("snapshot_timeout", self.snapshot_timeout),
+            ("disk_stall_timeout", self.disk_stall_timeout),
+        ];
+        if let Some((what, _)) = durations.into_iter().find(|(_, value)| value.is_zero()) {
+            return Err(ConfigError::Zero { what });
+        }
+        if self.checkpoint_entries == 0 || self.checkpoint_bytes == 0 {
+            let what = "checkpoint_entries and checkpoint_bytes";
+            return Err(ConfigError::Zero { what });
+        }
         match limits.into_iter().find(|&(_, value)| value == 0) {
             Some((what, _)) => Err(ConfigError::Zero { what }),
             None => Ok(()),

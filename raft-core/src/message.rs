@@ -91,6 +91,20 @@ impl Message {
         }
     }
 
+    /// About how many bytes of entries and commands it carries.
+    pub fn payload_bytes(&self) -> usize {
+        const FRAME: usize = 32;
+        match self {
+            Self::AppendEntries(body) => body.entries.size(),
+            Self::Propose(body) => {
+                let sizes = body.commands.iter().map(|(_, data)| data.len() + FRAME);
+                sizes.sum()
+            }
+            Self::FetchedEntry(body) => body.entry.size(),
+            _ => 0,
+        }
+    }
+
     /// A short name for logs and metrics.
     pub const fn name(&self) -> &'static str {
         match self {

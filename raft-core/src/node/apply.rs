@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Committed;
 use super::clock::Stopwatch;
@@ -39,10 +40,13 @@ pub(super) async fn run(
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
 ) {
+    // Waited for at the end: nothing is written after the node has stopped.
+    let mut checkpoints = JoinSet::new();
     while let Some(job) = jobs.recv().await {
+        while checkpoints.try_join_next().is_some() {}
         let done = match job {
             Job::Apply(job) => timed_apply(machine.as_mut(), job, &metrics).await,
-            Job::Checkpoint => checkpoint(machine.as_mut(), &mailbox).await,
+            Job::Checkpoint => checkpoint(machine.as_mut(), &mut checkpoints, &mailbox).await,
             Job::Snapshot(token) => snapshot(machine.as_mut(), token).await,
             Job::Restore(token, meta, reader) => {
                 Ok(restore(machine.as_mut(), token, meta, reader).await)
@@ -52,9 +56,13 @@ pub(super) async fn run(
             Ok(Some(completion)) => mailbox.complete(completion),
             Ok(None) => {}
             // Whoever waits learns that the outcome is unknown: its reply is dropped.
-            Err(error) => return mailbox.complete(Completion::Failed(error)),
+            Err(error) => {
+                mailbox.complete(Completion::Failed(error));
+                break;
+            }
         }
     }
+    while checkpoints.join_next().await.is_some() {}
 }
 
 async fn timed_apply(
@@ -74,15 +82,18 @@ async fn timed_apply(
 /// Prepares a checkpoint; a task of its own carries it out while applies go on.
 async fn checkpoint(
     machine: &mut dyn StateMachine,
+    checkpoints: &mut JoinSet<()>,
     mailbox: &Arc<Mailbox>,
 ) -> Result<Option<Completion>, NodeError> {
     let failed = |source| NodeError::storage("taking a checkpoint of the state machine", source);
     let task = machine.checkpoint().await.map_err(failed)?;
     let mailbox = Arc::clone(mailbox);
-    tokio::spawn(async move {
-        mailbox.complete(match task.await {
-            Ok(durable) => Completion::Checkpointed(durable),
-            Err(source) => Completion::Failed(failed(source)),
+    checkpoints.spawn(async move {
+        // A task within the task, so that a panic in it is noticed.
+        mailbox.complete(match tokio::spawn(task).await {
+            Ok(Ok(durable)) => Completion::Checkpointed(durable),
+            Ok(Err(source)) => Completion::Failed(failed(source)),
+            Err(error) => Completion::Failed(NodeError::panicked("checkpoint", error)),
         });
     });
     Ok(None)

@@ -72,6 +72,7 @@ pub(super) struct Parts {
     pub(super) network: Arc<dyn Network>,
     pub(super) log: Arc<dyn LogStore>,
     pub(super) snapshot_rate: Option<u64>,
+    pub(super) snapshot_patience: Duration,
 }
 
 impl Driver {
@@ -90,7 +91,7 @@ impl Driver {
             durable_applied: parts.durable_applied,
             metrics: parts.metrics,
             operator: Operator::default(),
-            incoming: Incoming::default(),
+            incoming: Incoming::new(parts.snapshot_patience),
             outgoing: Outgoing::new(parts.snapshot_rate),
             network: parts.network,
             log: parts.log,
@@ -295,7 +296,10 @@ impl Driver {
                 Output::Persist(request) => self.helpers.write(WriteJob::Persist(request)),
                 Output::Purge(up_to) => self.helpers.write(WriteJob::Purge(up_to)),
                 Output::Repair(entries) => self.helpers.write(WriteJob::Repair(entries)),
-                Output::Checkpoint => self.helpers.apply(Job::Checkpoint),
+                Output::Checkpoint => {
+                    self.operator.checkpoint_begins();
+                    self.helpers.apply(Job::Checkpoint);
+                }
                 Output::Send(envelope) => self.outbound.push(envelope),
                 Output::ReadLog(request) => self.helpers.read(request),
                 Output::Apply(apply) => self.hand_to_apply(apply),
@@ -364,6 +368,7 @@ impl Driver {
         refuse(std::mem::take(&mut self.turn));
         refuse(waiting);
         self.operator.stop();
+        self.incoming.stop();
         for reply in self.proposals.take_all() {
             let _ = reply.send(Err(STOPPED_MEANWHILE));
         }

@@ -18,7 +18,7 @@ use super::snapshots::Offered;
 use super::{Committed, NodeConfig};
 use crate::entry::LogSlice;
 use crate::error::{ProposeError, ReadError};
-use crate::message::{Envelope, Message, MessageClass};
+use crate::message::{Envelope, MessageClass};
 use crate::network::{Inbox, NetworkError, SnapshotHeader};
 use crate::protocol::{Consistency, PersistToken, ReadToken, SnapshotToken};
 use crate::snapshot::{Snapshot, SnapshotMeta, SnapshotReader};
@@ -265,7 +265,7 @@ impl Mailbox {
         for envelope in batch {
             let bytes = match envelope.message.class() {
                 MessageClass::Control => 0,
-                _ => bulk_size(&envelope.message),
+                _ => envelope.message.payload_bytes(),
             };
             let has_bytes = bytes == 0 || queues.message_bytes + bytes <= self.limits.message_bytes;
             let is_first = queues.turn.messages.is_empty();
@@ -277,16 +277,6 @@ impl Mailbox {
             }
         }
         dropped
-    }
-}
-
-/// About how many bytes a message holds.
-fn bulk_size(message: &Message) -> usize {
-    match message {
-        Message::AppendEntries(body) => body.entries.size(),
-        Message::Propose(body) => body.commands.iter().map(|(_, data)| data.len() + 32).sum(),
-        Message::FetchedEntry(body) => body.entry.size(),
-        _ => 0,
     }
 }
 
@@ -338,7 +328,7 @@ mod tests {
     use crate::config::Config;
     use crate::entry::Entry;
     use crate::membership::Membership;
-    use crate::message::{AppendEntries, Commit};
+    use crate::message::{AppendEntries, Commit, Message};
     use crate::types::{GroupId, LogId, ReplicaId, RequestId, Term};
 
     const KIB: usize = 1 << 10;

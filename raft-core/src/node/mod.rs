@@ -34,6 +34,7 @@ mod status;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -79,6 +80,8 @@ pub struct NodeConfig {
     pub peers: Vec<(NodeId, MemberInfo)>,
     /// Most bytes a second of each snapshot sent to a follower. Default: no limit.
     pub snapshot_bytes_per_second: Option<u64>,
+    /// A snapshot of which nothing came for this long is given up. Default 30 s.
+    pub snapshot_idle_timeout: Duration,
     /// Most messages that wait for the loop; beyond, they are dropped and counted. Default 65,536.
     pub max_inbox_messages: usize,
     /// Most bytes of entries and commands in messages that wait for the loop. Default 64 MiB.
@@ -93,6 +96,7 @@ impl NodeConfig {
             initial_membership,
             peers: Vec::new(),
             snapshot_bytes_per_second: None,
+            snapshot_idle_timeout: Duration::from_secs(30),
             max_inbox_messages: 65_536,
             max_inbox_bytes: 64 << 20,
         }
@@ -205,6 +209,7 @@ impl Node {
             network,
             log,
             snapshot_rate: config.snapshot_bytes_per_second,
+            snapshot_patience: config.snapshot_idle_timeout,
         };
         Ok(Self {
             handle: Arc::new(spawn_loop(config.raft, parts)),

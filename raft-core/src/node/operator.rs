@@ -22,7 +22,10 @@ use crate::types::{LogId, LogIndex, NodeId};
 pub(super) struct Operator {
     changes: Pending<ChangeReply>,
     transfers: Pending<TransferReply>,
+    /// Asked for, and not begun yet.
     checkpoints: Vec<CheckpointReply>,
+    /// Wait for the one under way, which began after they asked.
+    begun: Vec<CheckpointReply>,
 }
 
 impl Default for Operator {
@@ -31,6 +34,7 @@ impl Default for Operator {
             changes: Pending::new(),
             transfers: Pending::new(),
             checkpoints: Vec::new(),
+            begun: Vec::new(),
         }
     }
 }
@@ -55,10 +59,14 @@ impl Operator {
         }
     }
 
-    /// A checkpoint ended. One that was asked for while it ran may have been
-    /// taken before the question; it is taken again then.
+    /// A checkpoint begins: it is for all who have asked so far.
+    pub(super) fn checkpoint_begins(&mut self) {
+        self.begun.append(&mut self.checkpoints);
+    }
+
+    /// The checkpoint under way ended.
     pub(super) fn checkpointed(&mut self, durable: LogIndex) {
-        for reply in self.checkpoints.drain(..) {
+        for reply in self.begun.drain(..) {
             let _ = reply.send(Ok(durable));
         }
     }
@@ -71,7 +79,7 @@ impl Operator {
         for reply in self.transfers.take_all() {
             let _ = reply.send(Err(TransferError::Stopped));
         }
-        for reply in self.checkpoints.drain(..) {
+        for reply in self.checkpoints.drain(..).chain(self.begun.drain(..)) {
             let _ = reply.send(Err(CheckpointError::Stopped));
         }
     }

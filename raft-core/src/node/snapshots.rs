@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::clock::Pacer;
+use super::clock::{Pacer, within};
 use super::inbound::{Completion, Mailbox};
 use crate::error::StorageError;
 use crate::network::{Network, NetworkError, SnapshotHeader};
@@ -39,9 +39,13 @@ impl std::fmt::Debug for Offered {
 }
 
 /// Snapshots that come in, by token.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Incoming {
     last: u64,
+    /// How long a stream may be silent.
+    patience: Duration,
+    /// Ends all streams when the node stops.
+    stop: watch::Sender<bool>,
     /// Not handed to the state machine yet.
     readers: BTreeMap<SnapshotToken, (SnapshotMeta, Reader)>,
     replies: BTreeMap<SnapshotToken, OfferReply>,
@@ -56,6 +60,21 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Incoming {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            last: 0,
+            patience,
+            stop: watch::Sender::new(false),
+            readers: BTreeMap::new(),
+            replies: BTreeMap::new(),
+        }
+    }
+
+    /// The node stops: whoever reads gets an error instead of the next chunk.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
     /// Keeps an offered snapshot until its fate is known.
     pub(super) fn insert(&mut self, offered: Offered) -> SnapshotToken {
         self.last += 1;
@@ -72,7 +91,12 @@ impl Incoming {
         token: SnapshotToken,
     ) -> Option<(SnapshotMeta, Box<dyn SnapshotReader>)> {
         let (meta, reader) = self.readers.remove(&token)?;
-        Some((meta, reader.0))
+        let guarded = Guarded {
+            inner: reader.0,
+            patience: self.patience,
+            stopped: self.stop.subscribe(),
+        };
+        Some((meta, Box::new(guarded)))
     }
 
     /// Tells the transport what became of it.
@@ -137,10 +161,14 @@ impl Outgoing {
             if let Err(error) = &sent {
                 tracing::warn!(to = %header.to, %error, "a snapshot did not get across");
             }
-            let installed = sent.is_ok().then_some(last_included);
-            mailbox.complete(Completion::SnapshotSent { token, installed });
+            sent.is_ok().then_some(last_included)
         });
         self.sending.insert(token, task.abort_handle());
+        // Speaks for the task even if the transport or the reader panics.
+        tokio::spawn(async move {
+            let installed = task.await.ok().flatten();
+            mailbox.complete(Completion::SnapshotSent { token, installed });
+        });
     }
 
     /// It ended by itself.
@@ -161,6 +189,30 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         for task in self.sending.values() {
             task.abort();
+        }
+    }
+}
+
+/// A reader that ends with an error when the node stops, or when nothing comes for too long.
+struct Guarded {
+    inner: Box<dyn SnapshotReader>,
+    patience: Duration,
+    stopped: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl SnapshotReader for Guarded {
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
+        const DOING: &str = "receiving a snapshot";
+        tokio::select! {
+            biased;
+            _ = self.stopped.wait_for(|is_stopped| *is_stopped) => {
+                Err(StorageError::io(DOING, "the node stops"))
+            }
+            chunk = within(self.patience, self.inner.next_chunk()) => {
+                let silent = || StorageError::io(DOING, "nothing came for too long");
+                chunk.unwrap_or_else(|| Err(silent()))
+            }
         }
     }
 }

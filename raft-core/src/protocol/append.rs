@@ -81,6 +81,14 @@ impl Raft {
                 self.drop_message(from, "an append that contradicts committed entries");
                 return false;
             }
+            let verified = match &self.role {
+                Role::Follower(follower) => follower.verified,
+                _ => LogIndex::ZERO,
+            };
+            if first <= verified {
+                self.drop_message(from, "an append that contradicts an earlier one");
+                return false;
+            }
             self.emit(Event::Truncated {
                 from: first,
                 old_last: self.log.last(),

@@ -10,7 +10,7 @@ impl Raft {
     /// Hands out the next batch when the previous one is applied.
     pub(super) fn pump_apply(&mut self) {
         let (applied, target) = (self.log.last_applied(), self.log.applicable_index());
-        if self.is_installing() || self.is_damaged(applied.next()) {
+        if self.is_installing() || self.is_damaged(applied.next()) || self.apply_waits_for_tick {
             return;
         }
         if self.applying_up_to > applied || target <= applied || self.reads_log_for_apply() {
@@ -43,6 +43,9 @@ impl Raft {
     /// The log was read for the state machine.
     pub(super) fn on_read_for_apply(&mut self, entries: LogSlice) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            // Not now: asking again at once would only spin.
+            let next = self.log.last_applied().next();
+            self.apply_waits_for_tick = !self.is_damaged(next);
             return;
         };
         let fits = !self.is_installing()

@@ -24,6 +24,8 @@ pub(super) struct Compaction {
     is_running: bool,
     /// Somebody asked for one: the log is cut as far as may be, however little that is.
     is_wanted: bool,
+    /// Somebody asked while one was under way, which does not count.
+    is_wanted_again: bool,
     entries_since: u64,
     bytes_since: u64,
 }
@@ -49,13 +51,21 @@ impl Raft {
     }
 
     pub(super) fn on_checkpoint_wanted(&mut self) {
-        self.compaction.is_wanted = true;
+        match self.compaction.is_running {
+            true => self.compaction.is_wanted_again = true,
+            false => self.compaction.is_wanted = true,
+        }
+    }
+
+    /// Whether a checkpoint is under way.
+    pub(super) const fn is_checkpointing(&self) -> bool {
+        self.compaction.is_running
     }
 
     pub(super) fn on_checkpoint_ended(&mut self) {
         self.compaction.is_running = false;
         self.purge_log();
-        self.compaction.is_wanted = false;
+        self.compaction.is_wanted = std::mem::take(&mut self.compaction.is_wanted_again);
     }
 
     /// A crash leaves the state machine at `index` at least.

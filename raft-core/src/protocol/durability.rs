@@ -24,6 +24,8 @@ pub(super) struct Durability {
     under_way: VecDeque<UnderWay>,
     durable: HardState,
     held_back: VecDeque<(PersistToken, Envelope)>,
+    /// Payload in the messages held back.
+    held_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Durability {
             under_way: VecDeque::new(),
             durable,
             held_back: VecDeque::new(),
+            held_bytes: 0,
         }
     }
 
@@ -102,7 +105,10 @@ impl Durability {
             .front()
             .is_some_and(|(waits_for, _)| *waits_for <= token)
         {
-            released.extend(self.held_back.pop_front().map(|(_, envelope)| envelope));
+            if let Some((_, envelope)) = self.held_back.pop_front() {
+                self.held_bytes -= envelope.message.payload_bytes();
+                released.push(envelope);
+            }
         }
         Some(Completed {
             durable_index: durable_index?,
@@ -126,11 +132,17 @@ impl Durability {
             None => Some(envelope),
             Some(token) => {
                 if self.held_back.len() < MAX_HELD_BACK {
+                    self.held_bytes += envelope.message.payload_bytes();
                     self.held_back.push_back((token, envelope));
                 }
                 None
             }
         }
+    }
+
+    /// Payload in the messages that wait for the disk, in bytes.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Since when the oldest unfinished request waits.

@@ -35,8 +35,15 @@ impl Raft {
             self.ill_hand_over_at = self.now;
             self.emit(Event::DiskHealth { is_ill });
         }
-        if is_ill
-            && self.now >= self.ill_hand_over_at
+        if is_ill {
+            self.hand_over_for_health();
+        }
+    }
+
+    /// A leader that cannot do its duty hands over; not again before the last try
+    /// is over and it has led for as long.
+    pub(super) fn hand_over_for_health(&mut self) {
+        if self.now >= self.ill_hand_over_at
             && matches!(self.role, Role::Leader(_))
             && !self.hands_over()
             && let Some(to) = self.best_successor()

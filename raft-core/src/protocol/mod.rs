@@ -115,6 +115,8 @@ pub struct Raft {
     read_requests: u64,
     /// Handed to the state machine up to here.
     applying_up_to: LogIndex,
+    /// The log store had nothing for the state machine: asked again with time.
+    apply_waits_for_tick: bool,
     /// The snapshot that is being installed.
     install: Option<SnapshotOffer>,
     last_snapshot_token: SnapshotToken,
@@ -198,6 +200,7 @@ impl Raft {
             last_ticket: None,
             ready_reads: ReadyReads::new(),
             read_requests: 0,
+            apply_waits_for_tick: false,
             install: None,
             last_snapshot_token: SnapshotToken(0),
             compaction: Compaction::default(),

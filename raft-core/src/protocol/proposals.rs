@@ -118,7 +118,11 @@ impl Raft {
                 let waiting = leader.uncommitted_bytes + self.held.bytes();
                 waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
             }
-            _ => true,
+            // What is forwarded waits here while the term is not durable.
+            _ => {
+                let waiting = self.durability.held_bytes();
+                waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
+            }
         }
     }
 

@@ -37,8 +37,6 @@ struct Damaged {
     log_id: LogId,
     since: Timestamp,
     ask_at: Timestamp,
-    /// A leader has handed over, or tried, because of it.
-    handed_over: bool,
 }
 
 impl Repairs {
@@ -63,7 +61,6 @@ impl Raft {
                 log_id,
                 since: self.now,
                 ask_at: self.now,
-                handed_over: false,
             },
         );
         self.emit(Event::EntryDamaged { log_id });
@@ -126,16 +123,14 @@ impl Raft {
         let (now, interval) = (self.now, self.config.heartbeat_interval);
         let patience = self.config.election_timeout_max;
         let mut wanted = Vec::new();
+        let applied = self.log.last_applied();
         let mut is_hopeless = false;
-        for damaged in self.repairs.damaged.values_mut().take(MAX_FETCHES) {
+        for (&index, damaged) in self.repairs.damaged.iter_mut().take(MAX_FETCHES) {
             if damaged.ask_at <= now {
                 damaged.ask_at = now + interval;
                 wanted.push(damaged.log_id);
             }
-            if now.since(damaged.since) >= patience && !damaged.handed_over {
-                damaged.handed_over = true;
-                is_hopeless = true;
-            }
+            is_hopeless |= index > applied && now.since(damaged.since) >= patience;
         }
         let own = self.config.replica;
         let membership = std::sync::Arc::clone(self.log.membership());
@@ -144,11 +139,8 @@ impl Raft {
                 self.send(peer, Message::FetchEntry(FetchEntry { log_id }));
             }
         }
-        if is_hopeless
-            && !self.hands_over()
-            && let Some(to) = self.best_successor()
-        {
-            self.begin_transfer(to, None);
+        if is_hopeless {
+            self.hand_over_for_health();
         }
     }
 
@@ -162,7 +154,7 @@ impl Raft {
     pub(super) fn on_fetch_entry(&mut self, from: ReplicaId, body: FetchEntry) {
         let index = body.log_id.index;
         if index <= self.log.purged().index {
-            return self.replace_by_snapshot(from);
+            return self.replace_by_snapshot(from, index);
         }
         let has_it = self.log.contains(body.log_id);
         if !has_it || self.is_damaged(index) {
@@ -181,11 +173,13 @@ impl Raft {
         }
     }
 
-    /// A follower lacks, undamaged, what this leader has purged.
-    fn replace_by_snapshot(&mut self, follower: ReplicaId) {
+    /// A follower lacks, undamaged, what this leader has purged. One that has
+    /// applied the entry says that it holds more, and needs nothing.
+    fn replace_by_snapshot(&mut self, follower: ReplicaId, index: LogIndex) {
         if let Role::Leader(leader) = &mut self.role
             && let Some(progress) = leader.followers.get_mut(follower.node)
             && progress.replica == follower
+            && progress.received < index
             && !matches!(progress.state, ProgressState::Snapshot { .. })
         {
             progress.begin_snapshot();

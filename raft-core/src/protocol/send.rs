@@ -137,7 +137,9 @@ impl Raft {
         let next = progress.next_index;
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             // Not now: try again with the next heartbeat round.
-            progress.state = ProgressState::Probe { waiting: true };
+            if !matches!(progress.state, ProgressState::Snapshot { .. }) {
+                progress.state = ProgressState::Probe { waiting: true };
+            }
             return;
         };
         // Acknowledgements or a rejection may have moved the follower on meanwhile.

@@ -88,6 +88,8 @@ impl Raft {
     /// there, it needs no snapshot (any more).
     pub(super) fn reconnects(&mut self, node: NodeId, received: LogId) {
         let purged = self.log.purged().index;
+        // Our log does not go on from there if we cannot read it.
+        let is_broken = self.is_damaged(received.index.next());
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -95,6 +97,7 @@ impl Raft {
             return;
         };
         if let ProgressState::Snapshot { token } = progress.state
+            && !is_broken
             && received.index >= purged
             && received.index.get() > 0
         {
@@ -155,6 +158,9 @@ impl Raft {
             Some("it comes from an earlier life of a member")
         } else if self.install.is_some() {
             Some("another snapshot is being installed")
+        } else if self.is_checkpointing() {
+            // What it writes must not replace what a snapshot brings.
+            Some("a checkpoint is being written")
         } else {
             None
         }

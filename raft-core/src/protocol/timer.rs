@@ -37,6 +37,7 @@ impl Raft {
 
     /// Does what time alone demands.
     pub(super) fn on_time(&mut self) {
+        self.apply_waits_for_tick = false;
         self.check_quorum();
         self.check_health();
         self.check_transfer();

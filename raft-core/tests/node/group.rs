@@ -32,7 +32,8 @@ async fn group_with_short_logs() -> (Vec<Host>, Vec<Node>) {
 
 async fn write_some(node: &Node, count: usize) {
     for _ in 0..count {
-        node.propose(command("x")).await.unwrap();
+        let written = node.propose(command("x")).await;
+        written.expect("the group writes");
     }
 }
 

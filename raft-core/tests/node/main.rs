@@ -1,5 +1,6 @@
 //! The driver with in-memory backends, in paused time.
 
+mod endings;
 mod faults;
 mod group;
 mod hosts;

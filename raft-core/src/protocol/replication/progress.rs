@@ -40,6 +40,8 @@ pub(crate) struct Progress {
     pub(crate) next_index: LogIndex,
     /// When it last answered anything.
     pub(crate) last_contact: Timestamp,
+    /// Last entry that it said to hold in its latest answer. May fall.
+    pub(crate) received: LogIndex,
     /// Whether it answered anything in this session.
     pub(crate) has_answered: bool,
     /// When the latest round that it answered was begun.
@@ -77,6 +79,7 @@ impl Progress {
             match_index: LogIndex::ZERO,
             next_index,
             last_contact: now,
+            received: LogIndex::ZERO,
             has_answered: false,
             answered_round_of: Timestamp::ZERO,
             departs_at: None,
@@ -120,6 +123,7 @@ impl Progress {
     /// The follower agrees with our log up to `received`, and holds it durably up to
     /// `durable`. Answers whether `match_index` rose.
     pub(crate) fn accepted(&mut self, received: LogIndex, durable: LogIndex) -> bool {
+        self.received = received;
         let rises = durable > self.match_index;
         self.match_index = self.match_index.max(durable);
         self.inflight.acknowledge(self.match_index);

@@ -1,5 +1,6 @@
 //! The protocol, tested sentence by sentence. Here: the helpers that speak it.
 
+mod attacks;
 mod commit;
 mod durability;
 mod election;

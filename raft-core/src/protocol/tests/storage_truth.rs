@@ -198,6 +198,9 @@ fn a_follower_whose_damaged_entry_was_purged_elsewhere_gets_a_snapshot() {
     leader.read_back();
     leader.step(Input::StateDurable(LogIndex::new(8)));
     let log_id = LogId::new(1, 4);
+    // It finds the damage before it has applied the entry, and says so.
+    let unbroken = LogId::new(1, 3);
+    leader.receive(3, 2, heartbeat_reply(2, 1, unbroken));
 
     leader.receive(3, 2, Message::FetchEntry(FetchEntry { log_id }));
 

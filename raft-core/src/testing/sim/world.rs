@@ -168,7 +168,11 @@ impl World {
         let mut nodes = Vec::new();
         for number in 1..=size as u64 {
             let is_founder = number <= founders as u64;
-            let known = is_founder.then(|| membership.clone()).unwrap_or_default();
+            let known = if is_founder {
+                membership.clone()
+            } else {
+                Membership::default()
+            };
             let mut node = Node::new(number, known);
             node.drift = draw_drift(drift_bound, &mut random);
             node.priority = priorities[nodes.len()];
