@@ -10,7 +10,8 @@ impl Raft {
     /// Hands out the next batch when the previous one is applied.
     pub(super) fn pump_apply(&mut self) {
         let (applied, target) = (self.log.last_applied(), self.log.applicable_index());
-        if self.is_installing() || self.is_damaged(applied.next()) || self.apply_waits_for_tick {
+        if self.is_installing() || self.is_damaged(applied.next()) || self.apply_retry_at.is_some()
+        {
             return;
         }
         if self.applying_up_to > applied || target <= applied || self.reads_log_for_apply() {
@@ -45,7 +46,8 @@ impl Raft {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             // Not now: asking again at once would only spin.
             let next = self.log.last_applied().next();
-            self.apply_waits_for_tick = !self.is_damaged(next);
+            let retry_at = self.now + self.config.heartbeat_interval / 10;
+            self.apply_retry_at = (!self.is_damaged(next)).then_some(retry_at);
             return;
         };
         let fits = !self.is_installing()

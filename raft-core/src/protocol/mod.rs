@@ -116,7 +116,7 @@ pub struct Raft {
     /// Handed to the state machine up to here.
     applying_up_to: LogIndex,
     /// The log store had nothing for the state machine: asked again with time.
-    apply_waits_for_tick: bool,
+    apply_retry_at: Option<Timestamp>,
     /// The snapshot that is being installed.
     install: Option<SnapshotOffer>,
     last_snapshot_token: SnapshotToken,
@@ -200,7 +200,7 @@ impl Raft {
             last_ticket: None,
             ready_reads: ReadyReads::new(),
             read_requests: 0,
-            apply_waits_for_tick: false,
+            apply_retry_at: None,
             install: None,
             last_snapshot_token: SnapshotToken(0),
             compaction: Compaction::default(),

@@ -37,7 +37,7 @@ impl Raft {
 
     /// Does what time alone demands.
     pub(super) fn on_time(&mut self) {
-        self.apply_waits_for_tick = false;
+        self.apply_retry_at.take_if(|at| *at <= self.now);
         self.check_quorum();
         self.check_health();
         self.check_transfer();
@@ -75,6 +75,7 @@ impl Raft {
             self.repair_deadline(),
             self.held_deadline(),
             self.stall_deadline(),
+            self.apply_retry_at,
         ]
         .into_iter()
         .flatten()

@@ -62,12 +62,13 @@ impl StateMachine for SlowToCheckpoint {
 }
 
 async fn started_with(host: &Host, machine: &SlowToCheckpoint) -> Node {
-    let mut place = host
-        .state_machine
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    *place = Some(Box::new(machine.clone()));
-    drop(place);
+    {
+        let mut place = host
+            .state_machine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(machine.clone()));
+    }
     let node = host.start().await;
     leader_of(std::slice::from_ref(&node)).await;
     node
