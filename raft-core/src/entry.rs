@@ -1,7 +1,9 @@
 //! Log entries, and the checked run of them that travels and is stored.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::membership::Membership;
 use crate::types::{LogId, LogIndex, RequestId, Term};
@@ -115,9 +117,17 @@ impl From<&Entry> for EntryMeta {
 }
 
 /// A run of entries without gaps, terms never falling. May be empty.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
-pub struct LogSlice(Vec<Entry>);
+///
+/// Cloning and cutting share the entries: what the log keeps, what goes to each
+/// follower, to the disk and to the state machine is one allocation.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<Entry>")]
+pub struct LogSlice {
+    /// Nothing where there are no entries.
+    run: Option<Arc<Vec<Entry>>>,
+    start: usize,
+    end: usize,
+}
 
 impl LogSlice {
     /// Checks that `entries` form a run.
@@ -139,47 +149,96 @@ impl LogSlice {
                 return Err(NotARun { before, after });
             }
         }
-        Ok(Self(entries))
+        Ok(Self {
+            start: 0,
+            end: entries.len(),
+            run: (!entries.is_empty()).then(|| Arc::new(entries)),
+        })
     }
 
     /// No entries.
     pub const fn empty() -> Self {
-        Self(Vec::new())
+        Self {
+            run: None,
+            start: 0,
+            end: 0,
+        }
     }
 
     /// The entries, first to last.
     pub fn entries(&self) -> &[Entry] {
-        &self.0
+        match &self.run {
+            Some(run) => &run[self.start..self.end],
+            None => &[],
+        }
+    }
+
+    /// The entries from position `from` to before `to`, as far as there are so many.
+    #[must_use]
+    pub fn cut(&self, from: usize, to: usize) -> Self {
+        let to = to.min(self.len());
+        if from >= to {
+            return Self::empty();
+        }
+        Self {
+            run: self.run.clone(),
+            start: self.start + from,
+            end: self.start + to,
+        }
     }
 
     /// How many entries there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub const fn len(&self) -> usize {
+        self.end - self.start
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Identity of the first entry.
     pub fn first(&self) -> Option<LogId> {
-        self.0.first().map(|entry| entry.log_id)
+        self.entries().first().map(|entry| entry.log_id)
     }
 
     /// Identity of the last entry.
     pub fn last(&self) -> Option<LogId> {
-        self.0.last().map(|entry| entry.log_id)
+        self.entries().last().map(|entry| entry.log_id)
     }
 
     /// Sum of the entries' sizes in bytes.
     pub fn size(&self) -> usize {
-        self.0.iter().map(Entry::size).sum()
+        self.entries().iter().map(Entry::size).sum()
     }
 
-    /// The entries as a plain vector.
+    /// The entries as a plain vector. Copies them, but for their commands, unless
+    /// nobody else shares them.
     pub fn into_entries(self) -> Vec<Entry> {
-        self.0
+        let (start, end) = (self.start, self.end);
+        match self.run.map(Arc::try_unwrap) {
+            None => Vec::new(),
+            Some(Ok(mut entries)) => {
+                entries.truncate(end);
+                entries.drain(..start);
+                entries
+            }
+            Some(Err(shared)) => shared[start..end].to_vec(),
+        }
+    }
+}
+
+impl PartialEq for LogSlice {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries() == other.entries()
+    }
+}
+
+impl Eq for LogSlice {}
+
+impl Serialize for LogSlice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.entries())
     }
 }
 
@@ -193,7 +252,7 @@ impl TryFrom<Vec<Entry>> for LogSlice {
 
 impl From<LogSlice> for Vec<Entry> {
     fn from(slice: LogSlice) -> Self {
-        slice.0
+        slice.into_entries()
     }
 }
 
@@ -225,6 +284,26 @@ mod tests {
                 .len(),
             3
         );
+    }
+
+    #[test]
+    fn a_cut_shares_the_entries_and_ends_where_they_end() {
+        let run = LogSlice::new(blanks(&[(1, 4), (1, 5), (3, 6)])).unwrap();
+
+        assert_eq!(run.cut(1, 2).entries(), blanks(&[(1, 5)]));
+        assert_eq!(run.cut(1, 9).into_entries(), blanks(&[(1, 5), (3, 6)]));
+        assert_eq!(run.cut(1, 3).cut(1, 2).first(), Some(LogId::new(3, 6)));
+        assert!(run.cut(3, 9).is_empty());
+        assert_eq!(run.cut(2, 1), LogSlice::empty());
+    }
+
+    #[test]
+    fn entries_that_nobody_shares_are_given_away_whole() {
+        let run = LogSlice::new(blanks(&[(1, 4), (1, 5), (3, 6)]))
+            .unwrap()
+            .cut(1, 2);
+
+        assert_eq!(run.into_entries(), blanks(&[(1, 5)]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::Raft;
 use super::event::{Event, StepDownReason};
 use super::role::Role;
-use crate::entry::Entry;
+use crate::entry::{Entry, LogSlice};
 use crate::message::{
     AppendEntries, AppendReply, AppendResult, Commit, Envelope, Heartbeat, HeartbeatReply, Message,
 };
@@ -60,7 +60,7 @@ impl Raft {
             .unwrap_or(previous)
             .index
             .max(self.log.purged().index);
-        if !self.append_new(from, body.entries.into_entries()) {
+        if !self.append_new(from, &body.entries) {
             return;
         }
         self.acknowledge_when_durable(from, session, agreed, body.commit);
@@ -69,13 +69,13 @@ impl Raft {
     /// Appends what the log lacks and cuts what contradicts (Raft figure 2,
     /// AppendEntries 3 and 4). Answers false, changing nothing, if committed
     /// entries are contradicted: no leader does that.
-    fn append_new(&mut self, from: ReplicaId, entries: Vec<Entry>) -> bool {
+    fn append_new(&mut self, from: ReplicaId, entries: &LogSlice) -> bool {
         let purged = self.log.purged().index;
         let known = |entry: &Entry| entry.index() <= purged || self.log.contains(entry.log_id);
-        let Some(skip) = entries.iter().position(|entry| !known(entry)) else {
+        let Some(skip) = entries.entries().iter().position(|entry| !known(entry)) else {
             return true;
         };
-        let first = entries[skip].index();
+        let first = entries.entries()[skip].index();
         if first <= self.log.last().index {
             if first <= self.log.commit_index() {
                 self.drop_message(from, "an append that contradicts committed entries");
@@ -96,10 +96,8 @@ impl Raft {
             self.log.truncate_from(first);
             self.stage_truncation(first);
         }
-        for entry in entries.into_iter().skip(skip) {
-            self.log.append(entry.clone());
-            self.staged.entries.push(entry);
-        }
+        self.log.append_run(entries.cut(skip, entries.len()));
+        self.stage_entries_from(first);
         true
     }
 

@@ -26,10 +26,11 @@ impl Raft {
         let Role::Leader(leader) = &mut self.role else {
             panic!("only a leader appends entries of its own");
         };
-        leader.uncommitted.push_back((entry.index(), entry.size()));
-        leader.uncommitted_bytes += entry.size();
-        self.log.append(entry.clone());
-        self.staged.entries.push(entry);
+        let (index, size) = (entry.index(), entry.size());
+        leader.uncommitted.push_back((index, size));
+        leader.uncommitted_bytes += size;
+        self.log.append(entry);
+        self.stage_entries_from(index);
     }
 
     /// The heartbeat interval has passed.

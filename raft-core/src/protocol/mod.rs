@@ -63,7 +63,7 @@ use self::compaction::Compaction;
 use self::durability::Durability;
 use self::held::HeldProposals;
 use self::invariants::Before;
-use self::log::RaftLog;
+use self::log::{Fetched, RaftLog};
 use self::proposals::PendingProposals;
 use self::random::Random;
 use self::reads::ReadyReads;
@@ -72,7 +72,7 @@ use self::role::{Follower, Role};
 use self::timer::Timers;
 use self::transfer::AwaitedLeader;
 use crate::config::Config;
-use crate::entry::{Entry, LogSlice};
+use crate::entry::LogSlice;
 use crate::error::RestoreError;
 use crate::hard_state::HardState;
 use crate::message::{Envelope, Message};
@@ -137,7 +137,8 @@ struct Staged {
     hard_state: bool,
     reset: Option<LogId>,
     truncate_from: Option<LogIndex>,
-    entries: Vec<Entry>,
+    /// The first entry that is new; so are all after it.
+    first_entry: Option<LogIndex>,
 }
 
 /// Why the log is being read.
@@ -384,13 +385,13 @@ impl Raft {
     fn stage_reset(&mut self, snapshot: LogId) {
         self.staged.reset = Some(snapshot);
         self.staged.truncate_from = None;
-        self.staged.entries.clear();
+        self.staged.first_entry = None;
         self.repairs_truncated(LogIndex::ZERO);
     }
 
     fn stage_truncation(&mut self, from: LogIndex) {
         self.repairs_truncated(from);
-        self.staged.entries.retain(|entry| entry.index() < from);
+        self.staged.first_entry.take_if(|first| *first >= from);
         self.staged.truncate_from = Some(
             self.staged
                 .truncate_from
@@ -398,11 +399,17 @@ impl Raft {
         );
     }
 
+    /// The entries from `first` on are in the log and not on disk.
+    fn stage_entries_from(&mut self, first: LogIndex) {
+        self.staged.first_entry.get_or_insert(first);
+    }
+
     /// Asks for everything this step changed to be made durable, as one request.
     fn begin_persist(&mut self) {
         let staged = std::mem::take(&mut self.staged);
-        let log_is_same =
-            staged.reset.is_none() && staged.truncate_from.is_none() && staged.entries.is_empty();
+        let log_is_same = staged.reset.is_none()
+            && staged.truncate_from.is_none()
+            && staged.first_entry.is_none();
         if !staged.hard_state && log_is_same {
             return;
         }
@@ -415,8 +422,12 @@ impl Raft {
         let token = self
             .durability
             .begin(self.now, hard_state, kept_up_to, last);
-        let entries =
-            LogSlice::new(staged.entries).expect("entries are staged as they are appended");
+        let entries = staged.first_entry.map_or_else(LogSlice::empty, |first| {
+            match self.log.fetch(first, last, usize::MAX, usize::MAX) {
+                Fetched::Entries(entries) => entries,
+                Fetched::OnDisk(_) => panic!("what is not durable is always in memory"),
+            }
+        });
         let truncate_from = staged.truncate_from;
         self.outputs.push_back(Output::Persist(Persist {
             token,

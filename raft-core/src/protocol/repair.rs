@@ -88,7 +88,7 @@ impl Raft {
 
     /// Entries as `RaftLog::fetch` gives them, mended ones included.
     pub(super) fn fetch_log(
-        &self,
+        &mut self,
         first: LogIndex,
         last: LogIndex,
         max_entries: usize,

@@ -117,11 +117,30 @@ impl RaftLog {
             entry.log_id
         );
         self.terms.push(entry.log_id);
-        if let Payload::Membership(membership) = &entry.payload {
-            self.memberships
-                .append(entry.index(), Arc::new(membership.as_ref().clone()));
-        }
+        self.note_membership(&entry);
         self.recent.push(entry);
+    }
+
+    /// Appends a run, which must follow the last entry; shares it.
+    pub(crate) fn append_run(&mut self, entries: LogSlice) {
+        let last = self.last();
+        let Some(first) = entries.first() else { return };
+        assert!(
+            first.index == last.index.next() && first.term >= last.term,
+            "{first} cannot follow {last}"
+        );
+        for entry in entries.entries() {
+            self.terms.push(entry.log_id);
+            self.note_membership(entry);
+        }
+        self.recent.push_run(entries);
+    }
+
+    fn note_membership(&mut self, entry: &Entry) {
+        if let Payload::Membership(membership) = &entry.payload {
+            let membership = Arc::new(membership.as_ref().clone());
+            self.memberships.append(entry.index(), membership);
+        }
     }
 
     /// Forgets the entries from `index` on. Nothing committed is ever forgotten.
@@ -139,7 +158,7 @@ impl RaftLog {
 
     /// The entries from `first` to `last`, as far as the limits go; at least one.
     pub(crate) fn fetch(
-        &self,
+        &mut self,
         first: LogIndex,
         last: LogIndex,
         max_entries: usize,

@@ -1,4 +1,7 @@
 //! The entries kept in memory: the tail of the log.
+//!
+//! Kept in the runs in which they came, which are shared with whoever gets them:
+//! the disk, the followers, the state machine.
 
 use std::collections::VecDeque;
 
@@ -8,15 +11,46 @@ use crate::types::LogIndex;
 /// A contiguous tail of the log, bounded in bytes but for what must stay.
 #[derive(Debug)]
 pub(super) struct Recent {
-    entries: VecDeque<Entry>,
+    runs: VecDeque<Run>,
+    /// The end of the tail, while it grows entry by entry.
+    growing: Vec<Entry>,
+    /// In the runs; what grows is not counted yet.
     bytes: usize,
     target_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Run {
+    entries: LogSlice,
+    first: LogIndex,
+    last: LogIndex,
+    bytes: usize,
+}
+
+impl Run {
+    /// Nothing for a run without entries.
+    fn of(entries: LogSlice) -> Option<Self> {
+        Some(Self {
+            first: entries.first()?.index,
+            last: entries.last()?.index,
+            bytes: entries.size(),
+            entries,
+        })
+    }
+
+    fn cut(&self, first: LogIndex, last: LogIndex) -> LogSlice {
+        let position = |index: LogIndex| {
+            usize::try_from(index.distance_from(self.first)).unwrap_or(usize::MAX)
+        };
+        self.entries.cut(position(first), position(last.next()))
+    }
 }
 
 impl Recent {
     pub(super) const fn new(target_bytes: usize) -> Self {
         Self {
-            entries: VecDeque::new(),
+            runs: VecDeque::new(),
+            growing: Vec::new(),
             bytes: 0,
             target_bytes,
         }
@@ -24,73 +58,101 @@ impl Recent {
 
     /// Adds the entry after the last one of the log.
     pub(super) fn push(&mut self, entry: Entry) {
-        self.bytes += entry.size();
-        self.entries.push_back(entry);
+        self.growing.push(entry);
+    }
+
+    /// Adds the entries after the last one of the log.
+    pub(super) fn push_run(&mut self, entries: LogSlice) {
+        self.seal();
+        if let Some(run) = Run::of(entries) {
+            self.bytes += run.bytes;
+            self.runs.push_back(run);
+        }
+    }
+
+    /// Makes what grew a run, to be shared.
+    fn seal(&mut self) {
+        if !self.growing.is_empty() {
+            let grown = std::mem::take(&mut self.growing);
+            self.push_run(LogSlice::new(grown).expect("the tail of a log is a run"));
+        }
     }
 
     pub(super) fn truncate_from(&mut self, index: LogIndex) {
-        while self
-            .entries
-            .back()
-            .is_some_and(|entry| entry.index() >= index)
-        {
-            let removed = self.entries.pop_back().expect("back was just seen");
-            self.bytes -= removed.size();
+        self.seal();
+        while self.runs.back().is_some_and(|run| run.last >= index) {
+            let run = self.runs.pop_back().expect("back was just seen");
+            self.bytes -= run.bytes;
+            if let Some(before) = index.previous().filter(|_| run.first < index) {
+                return self.push_run(run.cut(run.first, before));
+            }
         }
     }
 
-    /// Drops everything up to `index`.
+    /// Drops everything up to `index`; a run that goes on beyond it stays whole.
     pub(super) fn drop_up_to(&mut self, index: LogIndex) {
-        while self
-            .entries
-            .front()
-            .is_some_and(|entry| entry.index() <= index)
-        {
-            let removed = self.entries.pop_front().expect("front was just seen");
-            self.bytes -= removed.size();
+        self.seal();
+        while self.runs.front().is_some_and(|run| run.last <= index) {
+            self.drop_front();
         }
     }
 
-    /// Drops the oldest entries that lie at or below `index`, while there are too many bytes.
+    /// Drops the oldest runs that lie at or below `index`, while there are too many bytes.
     pub(super) fn evict_up_to(&mut self, index: LogIndex) {
         while self.bytes > self.target_bytes
-            && self
-                .entries
-                .front()
-                .is_some_and(|entry| entry.index() <= index)
+            && self.runs.front().is_some_and(|run| run.last <= index)
         {
-            let removed = self.entries.pop_front().expect("front was just seen");
-            self.bytes -= removed.size();
+            self.drop_front();
+        }
+    }
+
+    fn drop_front(&mut self) {
+        if let Some(run) = self.runs.pop_front() {
+            self.bytes -= run.bytes;
         }
     }
 
     /// The index before the first entry kept here.
     pub(super) fn before_first(&self) -> Option<LogIndex> {
-        self.entries
-            .front()
-            .and_then(|entry| entry.index().previous())
+        let first = self.runs.front().map(|run| run.first);
+        let first = first.or_else(|| self.growing.first().map(Entry::index));
+        first.and_then(LogIndex::previous)
     }
 
     /// The entries `first..=last` up to the limits, at least one; nothing if
-    /// `first` is not here.
+    /// `first` is not here. Shares them where one run holds them all.
     pub(super) fn slice(
-        &self,
+        &mut self,
         first: LogIndex,
         last: LogIndex,
         max_entries: usize,
         max_bytes: usize,
     ) -> Option<LogSlice> {
-        let start = self.entries.front()?.index();
-        if first < start || first > last {
+        self.seal();
+        let start = self.runs.front()?.first;
+        let end = self.runs.back()?.last;
+        if first < start || first > last || first > end {
             return None;
         }
-        let skip = usize::try_from(first.distance_from(start)).ok()?;
+        let max_entries = max_entries.max(1);
+        let position = self.position_of(first);
+        let run = &self.runs[position];
+        let head = run.cut(first, last.min(run.last)).cut(0, max_entries);
+        let fits = match run.bytes <= max_bytes {
+            true => head.len(),
+            false => fitting(head.entries(), max_bytes),
+        };
+        if run.last >= last.min(end) || head.len() == max_entries || fits < head.len() {
+            return Some(head.cut(0, fits));
+        }
         let mut bytes = 0;
-        let taken: Vec<Entry> = self
-            .entries
-            .range(skip.min(self.entries.len())..)
+        let gathered: Vec<Entry> = self
+            .runs
+            .range(position..)
+            .flat_map(|run| run.entries.entries())
+            .skip_while(|entry| entry.index() < first)
             .take_while(|entry| entry.index() <= last)
-            .take(max_entries.max(1))
+            .take(max_entries)
             .enumerate()
             .take_while(|(position, entry)| {
                 bytes += entry.size();
@@ -98,9 +160,114 @@ impl Recent {
             })
             .map(|(_, entry)| entry.clone())
             .collect();
-        if taken.is_empty() {
-            return None;
+        Some(LogSlice::new(gathered).expect("the tail of a log is a run"))
+    }
+
+    /// The run that holds `index`, which is here. Mostly it is the last one.
+    fn position_of(&self, index: LogIndex) -> usize {
+        match self.runs.back() {
+            Some(run) if run.first <= index => self.runs.len() - 1,
+            _ => self.runs.partition_point(|run| run.last < index),
         }
-        Some(LogSlice::new(taken).expect("the tail of a log is a run"))
+    }
+}
+
+/// How many of `entries` fit into `max_bytes`; at least one.
+fn fitting(entries: &[Entry], max_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.size();
+        bytes <= max_bytes
+    });
+    fits.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::LogId;
+
+    const ENTRY_BYTES: usize = 32;
+
+    fn blanks(first: u64, count: u64) -> Vec<Entry> {
+        let ids = (first..first + count).map(|index| LogId::new(1, index));
+        ids.map(Entry::blank).collect()
+    }
+
+    #[test]
+    fn what_one_run_holds_is_shared() {
+        let mut recent = Recent::new(usize::MAX);
+        let run = LogSlice::new(blanks(1, 4)).unwrap();
+        recent.push_run(run.clone());
+
+        let found = recent.slice(LogIndex::new(2), LogIndex::new(4), 2, usize::MAX);
+
+        let found = found.unwrap();
+        assert_eq!(found.entries(), &run.entries()[1..3]);
+        assert!(std::ptr::eq(&found.entries()[0], &run.entries()[1]));
+    }
+
+    proptest! {
+        /// Against a plain list of entries.
+        #[test]
+        fn a_tail_in_runs_is_a_tail(
+            steps in prop::collection::vec((0_u8..5, 0_u64..8), 1..40),
+            first in 1_u64..40, count in 0_u64..20,
+            max_entries in 0_usize..12, max_bytes in 0_usize..12 * ENTRY_BYTES,
+        ) {
+            let mut recent = Recent::new(0);
+            let (mut naive, mut end) = (Vec::<Entry>::new(), 0);
+            for (kind, number) in steps {
+                match kind {
+                    0 | 1 => {
+                        for entry in blanks(end + 1, number) {
+                            recent.push(entry.clone());
+                            naive.push(entry);
+                        }
+                        end += number;
+                    }
+                    2 => {
+                        let run = blanks(end + 1, number);
+                        naive.extend(run.clone());
+                        recent.push_run(LogSlice::new(run).unwrap());
+                        end += number;
+                    }
+                    3 => {
+                        end = end.saturating_sub(number);
+                        recent.truncate_from(LogIndex::new(end + 1));
+                        naive.retain(|entry| entry.index().get() <= end);
+                    }
+                    _ => {
+                        let up_to = end.saturating_sub(number);
+                        recent.drop_up_to(LogIndex::new(up_to));
+                        // Runs stay whole, so some of what was to go may be there still.
+                        let before = recent.before_first().map_or(end, LogIndex::get);
+                        let was = naive.first().map_or(end, |entry| entry.index().get() - 1);
+                        prop_assert!(was <= before && before <= up_to.max(was));
+                        naive.retain(|entry| entry.index().get() > before);
+                    }
+                }
+            }
+            let last = first + count;
+            let mut bytes = 0;
+            let expected: Vec<Entry> = naive
+                .iter()
+                .filter(|e| (first..=last).contains(&e.index().get()))
+                .take(max_entries.max(1))
+                .enumerate()
+                .take_while(|(position, entry)| {
+                    bytes += entry.size();
+                    *position == 0 || bytes <= max_bytes
+                })
+                .map(|(_, entry)| entry.clone())
+                .collect();
+            let starts_here = expected.first().is_some_and(|e| e.index().get() == first);
+
+            let found = recent.slice(LogIndex::new(first), LogIndex::new(last), max_entries, max_bytes);
+
+            prop_assert_eq!(found.map(LogSlice::into_entries), starts_here.then_some(expected));
+        }
     }
 }
