@@ -37,12 +37,8 @@ impl Raft {
     pub(super) fn on_heartbeat_timer(&mut self) {
         self.timers.heartbeat = self.now + self.config.heartbeat_interval;
         if let Role::Leader(leader) = &mut self.role {
-            for node in leader.followers.nodes() {
-                leader
-                    .followers
-                    .get_mut(node)
-                    .expect("just listed")
-                    .allow_probe();
+            for progress in leader.followers.iter_mut() {
+                progress.allow_probe();
             }
             let gone = leader.followers.drop_departed(self.now);
             self.stop_snapshots(gone);
@@ -227,8 +223,7 @@ impl Raft {
             return;
         };
         let mut told = Vec::new();
-        for node in leader.followers.nodes() {
-            let progress = leader.followers.get_mut(node).expect("just listed");
+        for progress in leader.followers.iter_mut() {
             let news = commit.min(progress.match_index);
             if progress.commit_told < progress.forwarded_up_to && progress.commit_told < news {
                 progress.commit_told = news;

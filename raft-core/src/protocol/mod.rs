@@ -31,6 +31,7 @@ mod leadership;
 mod lease;
 mod log;
 pub mod output;
+mod pending_proposals;
 mod proposals;
 mod quorum;
 pub(crate) mod random;
@@ -64,7 +65,7 @@ use self::durability::Durability;
 use self::held::HeldProposals;
 use self::invariants::Before;
 use self::log::{Fetched, RaftLog};
-use self::proposals::PendingProposals;
+use self::pending_proposals::PendingProposals;
 use self::random::Random;
 use self::reads::ReadyReads;
 use self::repair::Repairs;
@@ -194,7 +195,7 @@ impl Raft {
             idle_elections: 0,
             durability: Durability::new(restored.hard_state),
             staged: Staged::default(),
-            proposals: PendingProposals::new(),
+            proposals: PendingProposals::default(),
             held: HeldProposals::default(),
             changes: PendingChanges::new(),
             awaited_leader: None,

@@ -5,41 +5,27 @@
 //! answer, so whoever made it sees it applied. And once an entry of a later
 //! term is committed, a proposal that was not before it never will be.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use super::Raft;
 use super::event::Event;
 use super::input::{Proposal, Ticket};
 use super::output::Output;
+use super::pending_proposals::PendingProposal;
 use super::role::Role;
 use crate::entry::{Entry, LogSlice, Payload};
 use crate::error::ProposeError;
 use crate::message::{Envelope, Message, Propose, ProposeRefused};
-use crate::time::Timestamp;
 use crate::types::{LogId, LogIndex, RequestId, Term};
 
 /// Starts of other nodes whose forwarded commands a leader tells apart in one
 /// term. A start is a restart of a peer; nobody restarts this often.
 const MAX_FORWARDING_STARTS: usize = 10_000;
 
-/// Proposals of this node without an outcome, by sequence number.
-pub(super) type PendingProposals = BTreeMap<u64, PendingProposal>;
-
-/// One of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PendingProposal {
-    /// The term it is bound to.
-    pub(super) term: Term,
-    /// When its outcome is given up.
-    pub(super) deadline: Timestamp,
-}
-
 impl Raft {
     /// Appends the proposals if we lead, forwards them to who does, or refuses them.
     pub(super) fn on_propose(&mut self, proposals: Vec<Proposal>) {
-        let mut commands = Vec::with_capacity(proposals.len());
+        let mut commands = Vec::new();
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
@@ -210,7 +196,7 @@ impl Raft {
             return;
         }
         for &sequence in &body.sequences {
-            if self.proposals.remove(&sequence).is_some() {
+            if self.proposals.remove(sequence).is_some() {
                 let pending = self.proposals.len();
                 self.fail_proposal(Ticket(sequence), ProposeError::Overloaded { pending });
             }
@@ -225,7 +211,7 @@ impl Raft {
             self.supersede_before(entry.term());
             if let Payload::Command { request, .. } = &entry.payload
                 && request.boot == self.boot
-                && self.proposals.remove(&request.sequence).is_some()
+                && self.proposals.remove(request.sequence).is_some()
             {
                 ours.push((entry.index(), Ticket(request.sequence)));
             }
@@ -235,26 +221,24 @@ impl Raft {
 
     /// An entry of `term` is committed: nothing of an earlier term follows it.
     fn supersede_before(&mut self, term: Term) {
-        while let Some(entry) = self.proposals.first_entry() {
-            if entry.get().term >= term {
+        while let Some((sequence, pending)) = self.proposals.first() {
+            if pending.term >= term {
                 return;
             }
-            let ticket = Ticket(*entry.key());
-            entry.remove();
-            self.fail_proposal(ticket, ProposeError::Superseded { term });
+            self.proposals.remove(sequence);
+            self.fail_proposal(Ticket(sequence), ProposeError::Superseded { term });
         }
     }
 
     /// Gives up on proposals that got no outcome in time.
     pub(super) fn expire_proposals(&mut self) {
-        while let Some(entry) = self.proposals.first_entry() {
-            if entry.get().deadline > self.now {
+        while let Some((sequence, pending)) = self.proposals.first() {
+            if pending.deadline > self.now {
                 return;
             }
-            let ticket = Ticket(*entry.key());
-            entry.remove();
+            self.proposals.remove(sequence);
             let reason = "no outcome within the request timeout";
-            self.fail_proposal(ticket, ProposeError::Unknown { reason });
+            self.fail_proposal(Ticket(sequence), ProposeError::Unknown { reason });
         }
     }
 }

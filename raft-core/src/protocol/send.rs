@@ -15,7 +15,7 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             return;
         };
-        for node in leader.followers.nodes() {
+        for &node in leader.followers.nodes().iter() {
             while self.send_next_append(node) {}
         }
     }

@@ -33,7 +33,7 @@ impl Raft {
             .max_snapshot_transfers
             .saturating_sub(leader.followers.snapshots_under_way());
         let mut begun = Vec::new();
-        for node in leader.followers.nodes() {
+        for &node in leader.followers.nodes().iter() {
             let progress = leader.followers.get_mut(node).expect("just listed");
             if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
                 room -= 1;
@@ -206,10 +206,10 @@ impl Raft {
             .proposals
             .iter()
             .filter(|(_, pending)| pending.term <= snapshot.term)
-            .map(|(&sequence, _)| sequence)
+            .map(|(sequence, _)| sequence)
             .collect();
         for sequence in forgotten {
-            self.proposals.remove(&sequence);
+            self.proposals.remove(sequence);
             self.fail_proposal(Ticket(sequence), ProposeError::Unknown { reason });
         }
     }

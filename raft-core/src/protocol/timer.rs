@@ -61,10 +61,7 @@ impl Raft {
             Role::Leader(_) => Some(self.timers.heartbeat),
             _ => Some(self.timers.election),
         };
-        let of_proposals = self
-            .proposals
-            .first_key_value()
-            .map(|(_, pending)| pending.deadline);
+        let of_proposals = self.proposals.first().map(|(_, pending)| pending.deadline);
         [
             of_role,
             of_proposals,

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::VoteResult;
 use crate::types::NodeId;
 
+/// Groups are hardly ever larger.
+const USUAL_VOTERS: usize = 9;
+
 /// Where a vote among `voters` stands, when `vote` is what each has said so far.
 pub(super) fn vote_result(
     voters: &BTreeSet<NodeId>,
@@ -33,9 +36,21 @@ pub(super) fn reached<T: Ord + Copy>(
     voters: &BTreeSet<NodeId>,
     value: &impl Fn(NodeId) -> T,
 ) -> Option<T> {
-    let mut values: Vec<T> = voters.iter().map(|&voter| value(voter)).collect();
+    // Computed with every acknowledgement: groups of the usual sizes do it in place.
+    let mut here = [None; USUAL_VOTERS];
+    let mut elsewhere = Vec::new();
+    let values = match here.get_mut(..voters.len()) {
+        Some(values) => values,
+        None => {
+            elsewhere.resize(voters.len(), None);
+            &mut elsewhere[..]
+        }
+    };
+    for (place, &voter) in values.iter_mut().zip(voters) {
+        *place = Some(value(voter));
+    }
     values.sort_unstable();
     // With values ascending, everything from here on makes up a majority.
     let start = values.len().checked_sub(values.len() / 2 + 1)?;
-    values.get(start).copied()
+    values[start]
 }

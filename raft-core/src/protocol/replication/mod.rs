@@ -4,6 +4,7 @@ mod inflight;
 mod progress;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) use progress::{Limits, Progress, ProgressState};
 
@@ -16,6 +17,8 @@ use crate::types::{LogIndex, NodeId, ReplicaId};
 #[derive(Debug, Default)]
 pub(super) struct ProgressMap {
     followers: BTreeMap<NodeId, Progress>,
+    /// Their ids, to go through them while they change.
+    nodes: Arc<[NodeId]>,
     last_session: u64,
 }
 
@@ -31,6 +34,7 @@ impl ProgressMap {
         for replica in membership.replicas().filter(|replica| replica.node != own) {
             map.add(replica, next_index, now);
         }
+        map.list_nodes();
         map
     }
 
@@ -63,6 +67,11 @@ impl ProgressMap {
                 progress.departs_at = Some(grace);
             }
         }
+        self.list_nodes();
+    }
+
+    fn list_nodes(&mut self) {
+        self.nodes = self.followers.keys().copied().collect();
     }
 
     /// Forgets who was removed a while ago; answers the snapshots on their way to them.
@@ -75,6 +84,7 @@ impl ProgressMap {
             }
             stays
         });
+        self.list_nodes();
         tokens
     }
 
@@ -108,8 +118,8 @@ impl ProgressMap {
             .find(|progress| progress.state == sending)
     }
 
-    pub(super) fn nodes(&self) -> Vec<NodeId> {
-        self.followers.keys().copied().collect()
+    pub(super) fn nodes(&self) -> Arc<[NodeId]> {
+        Arc::clone(&self.nodes)
     }
 
     pub(super) fn get(&self, node: NodeId) -> Option<&Progress> {
