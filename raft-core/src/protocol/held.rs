@@ -51,6 +51,9 @@ impl Raft {
     pub(super) fn hold(&mut self, request: RequestId, command: Bytes) -> Result<(), ProposeError> {
         if self.config.during_transfer == DuringTransfer::Refuse {
             let leader = self.transfer_target();
+            if self.awaits_successor() {
+                return Err(ProposeError::NoLeader);
+            }
             return Err(ProposeError::NotLeader { leader });
         }
         let deadline = self.now + self.config.request_timeout;

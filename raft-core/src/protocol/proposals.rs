@@ -29,7 +29,9 @@ impl Raft {
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
-                Ok(()) if self.hands_over() => self.hold(self.own_request(ticket), command),
+                Ok(()) if self.hands_over() || self.awaits_successor() => {
+                    self.hold(self.own_request(ticket), command)
+                }
                 Ok(()) => {
                     self.remember_proposal(ticket);
                     if matches!(self.role, Role::Leader(_)) {
@@ -87,8 +89,12 @@ impl Raft {
             self.last_ticket
         );
         self.last_ticket = Some(ticket);
-        if self.leader().is_none() {
+        if self.leader().is_none() && !self.awaits_successor() {
             return Err(ProposeError::NoLeader);
+        }
+        let limit = self.config.max_command_bytes;
+        if size > limit {
+            return Err(ProposeError::TooLarge { size, limit });
         }
         if pending >= self.config.max_pending_proposals || !self.has_room_for(size) {
             return Err(ProposeError::Overloaded { pending });
@@ -106,7 +112,7 @@ impl Raft {
             }
             // What is forwarded waits here while the term is not durable.
             _ => {
-                let waiting = self.durability.held_bytes();
+                let waiting = self.durability.held_bytes() + self.held.bytes();
                 waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
             }
         }

@@ -127,7 +127,8 @@ impl Raft {
         let grace = now + self.config.election_timeout_max;
         let membership = std::sync::Arc::clone(self.log.membership());
         if let Role::Leader(leader) = &mut self.role {
-            leader.followers.sync(&membership, own, next, now, grace);
+            let stopped = leader.followers.sync(&membership, own, next, now, grace);
+            self.stop_snapshots(stopped);
         }
     }
 

@@ -33,8 +33,7 @@ impl Raft {
             .max_snapshot_transfers
             .saturating_sub(leader.followers.snapshots_under_way());
         let mut begun = Vec::new();
-        for &node in leader.followers.nodes().iter() {
-            let progress = leader.followers.get_mut(node).expect("just listed");
+        for progress in leader.followers.iter_mut() {
             if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
                 room -= 1;
                 self.last_snapshot_token = SnapshotToken(self.last_snapshot_token.0 + 1);

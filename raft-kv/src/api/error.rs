@@ -103,6 +103,7 @@ impl From<ProposeError> for ApiError {
         match error {
             ProposeError::Overloaded { .. } => Self::TooManyRequests,
             ProposeError::Unknown { .. } => Self::LeaderFailed,
+            ProposeError::TooLarge { .. } => Self::TooLarge,
             ProposeError::Stopped => Self::Stopped,
             // What remains is refused for want of a leader.
             _ => Self::NoLeader,
