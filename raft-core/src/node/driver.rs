@@ -27,9 +27,9 @@ use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
 use crate::log_store::{LogStore, StorageHealth};
 use crate::network::Network;
-use crate::protocol::{Apply, Consistency, Event, Input, Output, Proposal, Raft};
+use crate::protocol::{Apply, Consistency, Input, Output, Proposal, Raft};
 use crate::time::Timestamp;
-use crate::types::LogIndex;
+use crate::types::{LogIndex, Term};
 
 /// What a proposal gets that may be in the log when its node stops.
 const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
@@ -57,6 +57,7 @@ pub(super) struct Driver {
     log: Arc<dyn LogStore>,
     storage: StorageHealth,
     asked_health_at: Timestamp,
+    pub(super) reported_term: Term,
 }
 
 /// What the loop is built from.
@@ -79,6 +80,7 @@ impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             held_up: HeldUp::new(parts.raft.config().heartbeat_interval),
+            reported_term: parts.raft.status().term(),
             raft: parts.raft,
             clock: parts.clock,
             mailbox: parts.mailbox,
@@ -123,6 +125,7 @@ impl Driver {
             let handled = self.handle_turn();
             let status = self.raft.status();
             self.outbound.follow(&status.membership);
+            self.report_term(status.term());
             self.hand_out();
             self.publisher
                 .publish(status, self.durable_applied, self.storage);
@@ -211,6 +214,7 @@ impl Driver {
             Completion::Checkpointed(durable) => {
                 self.durable_applied = self.durable_applied.max(durable);
                 self.operator.checkpointed(durable);
+                self.report_checkpoint(durable);
                 self.raft.handle(now, Input::StateDurable(durable));
                 Input::CheckpointEnded
             }
@@ -338,28 +342,6 @@ impl Driver {
         let entries = apply.entries;
         self.helpers
             .apply(Job::Apply(ApplyJob { entries, waiting }));
-    }
-
-    fn report(&self, event: &Event) {
-        self.metrics.count(event);
-        let config = self.raft.config();
-        let (node, group) = (config.replica, config.group);
-        match event {
-            Event::BecameLeader { .. }
-            | Event::SteppedDown { .. }
-            | Event::LeaderKnown { .. }
-            | Event::ElectionStarted { .. }
-            | Event::MembershipInForce { .. }
-            | Event::TransferStarted { .. }
-            | Event::TransferAborted { .. }
-            | Event::SnapshotSending { .. }
-            | Event::SnapshotInstalling { .. }
-            | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
-            Event::EntryDamaged { .. } | Event::EntryMended { .. } | Event::DiskHealth { .. } => {
-                tracing::warn!(%node, %group, "{event}")
-            }
-            _ => tracing::debug!(%node, %group, "{event}"),
-        }
     }
 
     /// Ends all that waits, then the helpers.
