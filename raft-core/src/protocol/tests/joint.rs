@@ -132,23 +132,44 @@ fn the_vote_of_a_learner_does_not_count() {
     assert_eq!(replica.role(), RoleKind::PreCandidate);
 }
 
-/// Thesis §6.4: whoever reads by rounds needs both halves, too.
-#[test]
-fn while_joint_a_read_needs_both_majorities() {
+/// A leader between the voters 1, 2, 3 and the voters 1, 4.
+fn leader_between_halves() -> Replica {
     let mut leader = settled_leader();
     leader.read_back();
     leader.change(1, learner(4));
     leader.agree([2, 3, 4], LogId::new(2, 4));
-    let change = MembershipChange::new().promote(node(4)).remove(node(2));
-    leader.change(2, change.remove(node(3)));
-    assert_eq!(leader.membership().voters().len(), 2);
-    leader.answer_round([2, 3, 4], 1);
+    let change = MembershipChange::new().promote(node(4));
+    leader.change(2, change.remove(node(2)).remove(node(3)));
+    assert!(leader.membership().is_joint());
+    leader
+}
 
-    leader.read(7);
-    // A majority of the outgoing half, together with the leader.
-    leader.answer_round([2, 3], 2);
-    assert_eq!(leader.reads, []);
+/// Raft §6: so does a commit.
+#[test]
+fn while_joint_a_commit_needs_both_majorities() {
+    for (one_half, other_half) in [(&[2, 3][..], 4), (&[4], 2)] {
+        let mut leader = leader_between_halves();
 
-    leader.answer_round([4], 2);
-    assert_eq!(leader.reads, [(7, Ok(LogIndex::new(4)))]);
+        leader.agree(one_half.iter().copied(), LogId::new(2, 5));
+        assert_eq!(leader.commit_index(), 4, "{one_half:?} alone");
+        leader.agree([other_half], LogId::new(2, 5));
+
+        assert_eq!(leader.commit_index(), 5);
+    }
+}
+
+/// Thesis §6.4: and a round that confirms reads.
+#[test]
+fn while_joint_a_read_needs_both_majorities() {
+    for (one_half, other_half) in [(&[2, 3][..], 4), (&[4], 2)] {
+        let mut leader = leader_between_halves();
+        leader.answer_round([2, 3, 4], 1);
+        leader.read(7);
+
+        leader.answer_round(one_half.iter().copied(), 2);
+        assert_eq!(leader.reads, [], "{one_half:?} alone");
+        leader.answer_round([other_half], 2);
+
+        assert_eq!(leader.reads, [(7, Ok(LogIndex::new(4)))]);
+    }
 }
