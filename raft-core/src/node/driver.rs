@@ -28,9 +28,9 @@ use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
 use crate::log_store::{LogStore, StorageHealth};
 use crate::network::Network;
-use crate::protocol::{Apply, Consistency, Event, Input, Output, Proposal, Raft};
+use crate::protocol::{Apply, Consistency, Input, Output, Proposal, Raft};
 use crate::time::Timestamp;
-use crate::types::LogIndex;
+use crate::types::{LogIndex, Term};
 
 /// What a proposal gets that may be in the log when its node stops.
 const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
@@ -59,6 +59,7 @@ pub(super) struct Driver {
     log: Arc<dyn LogStore>,
     storage: StorageHealth,
     asked_health_at: Timestamp,
+    pub(super) reported_term: Term,
 }
 
 /// What the loop is built from.
@@ -81,6 +82,7 @@ impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             held_up: HeldUp::new(parts.raft.config().heartbeat_interval),
+            reported_term: parts.raft.status().term(),
             raft: parts.raft,
             clock: parts.clock,
             mailbox: parts.mailbox,
@@ -130,6 +132,7 @@ impl Driver {
             self.outbound.follow(&status.membership);
             let sent = self.outbound.flush();
             self.metrics.messages_sent.increment(sent);
+            self.report_term(status.term());
             self.publisher
                 .publish(status, self.durable_applied, self.storage);
             // What the protocol still had to say has gone out by now.
@@ -225,6 +228,7 @@ impl Driver {
             Completion::Checkpointed(durable) => {
                 self.durable_applied = self.durable_applied.max(durable);
                 self.operator.checkpointed(durable);
+                self.report_checkpoint(durable);
                 self.raft.handle(now, Input::StateDurable(durable));
                 Input::CheckpointEnded
             }
@@ -371,28 +375,6 @@ impl Driver {
         let entries = apply.entries;
         self.helpers
             .apply(Job::Apply(ApplyJob { entries, waiting }));
-    }
-
-    fn report(&self, event: &Event) {
-        self.metrics.count(event);
-        let config = self.raft.config();
-        let (node, group) = (config.replica, config.group);
-        match event {
-            Event::BecameLeader { .. }
-            | Event::SteppedDown { .. }
-            | Event::LeaderKnown { .. }
-            | Event::ElectionStarted { .. }
-            | Event::MembershipInForce { .. }
-            | Event::TransferStarted { .. }
-            | Event::TransferAborted { .. }
-            | Event::SnapshotSending { .. }
-            | Event::SnapshotInstalling { .. }
-            | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
-            Event::EntryDamaged { .. } | Event::EntryMended { .. } | Event::DiskHealth { .. } => {
-                tracing::warn!(%node, %group, "{event}")
-            }
-            _ => tracing::debug!(%node, %group, "{event}"),
-        }
     }
 
     /// Ends all that waits, then the helpers.

@@ -28,6 +28,7 @@ mod outbound;
 mod pending;
 mod persist;
 mod reader;
+mod report;
 mod requests;
 mod restore;
 mod snapshots;

@@ -2,17 +2,21 @@
 
 mod attacks;
 mod commit;
+mod compaction;
 mod damage;
 mod durability;
 mod election;
+mod joint;
 mod leases;
 mod nonsense;
+mod paper;
 mod proposals;
 mod reads;
 mod reconfigure;
 mod replication;
 mod snapshots;
 mod storage_truth;
+mod timing;
 mod transfer;
 
 use std::time::Duration;
@@ -71,6 +75,11 @@ pub(super) fn replica_with(
             kind: EntryKind::Blank,
         })
         .collect();
+    replica_from(restored, adjust)
+}
+
+/// Replica 1, started from what its disk holds.
+pub(super) fn replica_from(restored: Restored, adjust: impl FnOnce(&mut Config)) -> Replica {
     let mut config = Config::new(ReplicaId::first(1), 7);
     adjust(&mut config);
     Replica {

@@ -9,23 +9,23 @@ use crate::message::{ChangeMembership, ChangeMembershipReply};
 use crate::protocol::{Event, RoleKind, StepDownReason};
 use crate::types::{Incarnation, NodeId};
 
-fn node(number: u64) -> NodeId {
+pub(super) fn node(number: u64) -> NodeId {
     NodeId::new(number)
 }
 
-fn learner(number: u64) -> MembershipChange {
+pub(super) fn learner(number: u64) -> MembershipChange {
     MembershipChange::new().add_learner(node(number), MemberInfo::default())
 }
 
 /// A leader of term 2 in a group of three that has committed its first entry.
-fn settled_leader() -> Replica {
+pub(super) fn settled_leader() -> Replica {
     let mut leader = leader_of(3, 2, &[1, 1]);
     leader.agree([2, 3], LogId::new(2, 3));
     assert_eq!(leader.commit_index(), 3);
     leader
 }
 
-fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
+pub(super) fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
     let ids = |numbers: &[u64]| numbers.iter().copied().map(node).collect();
     let members = members.iter().map(|&n| (node(n), MemberInfo::default()));
     Membership::from_parts(members.collect(), ids(voters), Some(ids(outgoing))).unwrap()
@@ -33,14 +33,14 @@ fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
 
 impl Replica {
     /// Peers acknowledge everything up to `last`, durably, in their sessions.
-    fn agree(&mut self, peers: impl IntoIterator<Item = u64>, last: LogId) {
+    pub(super) fn agree(&mut self, peers: impl IntoIterator<Item = u64>, last: LogId) {
         for peer in peers {
             let term = self.term().get();
             self.receive(peer, term, accepted(session_of(peer), last, last));
         }
     }
 
-    fn change(&mut self, ticket: u64, change: MembershipChange) -> Vec<(u64, Message)> {
+    pub(super) fn change(&mut self, ticket: u64, change: MembershipChange) -> Vec<(u64, Message)> {
         let ticket = Ticket(ticket);
         self.step(Input::ChangeMembership { ticket, change })
     }
@@ -63,7 +63,7 @@ impl Replica {
         self.others.iter().filter_map(done).collect()
     }
 
-    fn membership(&self) -> Membership {
+    pub(super) fn membership(&self) -> Membership {
         self.raft.status().membership.as_ref().clone()
     }
 }
