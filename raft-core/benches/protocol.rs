@@ -1,19 +1,25 @@
 //! How fast the protocol is by itself: three replicas in one thread, in memory.
 //!
 //! ```text
-//! cargo bench -p raft-core --bench protocol -- [--quick] [--seconds S]
+//! cargo bench -p raft-core --bench protocol -- [--quick | --seconds S]
 //! ```
 //!
 //! An entry counts when all three replicas have applied it. The loads are in
 //! `load::group`; the package `peers` beside this file puts them on others.
 
-mod load;
+mod load {
+    pub(crate) mod group;
+    pub(crate) mod measure;
+    pub(crate) mod options;
+    pub(crate) mod our_group;
+    pub(crate) mod table;
+}
 
 use std::time::Duration;
 
 use self::load::group::{Load, Sample, Shape};
 use self::load::measure::median;
-use self::load::options::Options;
+use self::load::options;
 use self::load::our_group::OurGroup;
 use self::load::table::{Table, count};
 
@@ -25,7 +31,7 @@ const ROUNDS: usize = 5;
 const COUNTED: usize = 65_536;
 
 fn main() {
-    let Options { seconds } = Options::from_command_line(2.0);
+    let seconds = options::seconds(2.0);
     let time = Duration::from_secs_f64(seconds / ROUNDS as f64);
     println!("protocol: three replicas in one thread, {seconds} s a row, medians of {ROUNDS}");
     let mut table = Table::new([

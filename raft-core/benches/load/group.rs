@@ -107,7 +107,7 @@ impl<G: Group> Load<G> {
         let batches = (COMMANDS_PER_LOOK / self.shape.batch).max(1);
         let (applied, messages) = (self.applied_by_all(), self.group.messages());
         let watch = Stopwatch::started();
-        while watch.wall() < duration {
+        while watch.elapsed().0 < duration {
             self.run(batches);
         }
         let (wall, cpu) = watch.elapsed();

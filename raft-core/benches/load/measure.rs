@@ -20,11 +20,6 @@ impl Stopwatch {
         }
     }
 
-    /// Time on the wall so far.
-    pub(crate) fn wall(&self) -> Duration {
-        self.wall.elapsed()
-    }
-
     /// Time on the wall, and of all threads of this process on processors.
     pub(crate) fn elapsed(&self) -> (Duration, Duration) {
         (self.wall.elapsed(), self.cpu.elapsed())

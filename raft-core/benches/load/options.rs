@@ -1,34 +1,27 @@
-//! What may be said on the command line.
+//! What may be said on the command line. What cargo adds on its own is passed over.
 
-/// How long to measure.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    /// Seconds for each row of each side, over all rounds.
-    pub(crate) seconds: f64,
+/// Seconds to measure each row of each side, over all rounds: `--seconds S`, or a
+/// fifth of `default` with `--quick`.
+///
+/// # Panics
+///
+/// When `--seconds` comes without a number above zero.
+pub(crate) fn seconds(default: f64) -> f64 {
+    let mut words = std::env::args();
+    if words.any(|word| word == "--seconds") {
+        let number = words.next().and_then(|word| word.parse().ok());
+        return number
+            .filter(|&seconds: &f64| seconds > 0.0 && seconds.is_finite())
+            .expect("`--seconds` is followed by a number above zero");
+    }
+    if has("--quick") {
+        default / 5.0
+    } else {
+        default
+    }
 }
 
-impl Options {
-    /// Reads the command line: `--quick` takes a fifth of the time, `--seconds S`
-    /// any. What cargo adds on its own is passed over.
-    ///
-    /// # Panics
-    ///
-    /// When `--seconds` comes without a number above zero.
-    pub(crate) fn from_command_line(default_seconds: f64) -> Self {
-        let mut seconds = default_seconds;
-        let mut words = std::env::args().skip(1);
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--quick" => seconds = default_seconds / 5.0,
-                "--seconds" => {
-                    let number = words.next().and_then(|word| word.parse().ok());
-                    seconds = number
-                        .filter(|&seconds: &f64| seconds > 0.0 && seconds.is_finite())
-                        .expect("`--seconds` is followed by a number above zero");
-                }
-                _ => {}
-            }
-        }
-        Self { seconds }
-    }
+/// Whether `word` was said.
+pub(crate) fn has(word: &str) -> bool {
+    std::env::args().any(|said| said == word)
 }
