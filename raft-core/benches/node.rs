@@ -4,25 +4,28 @@
 //! cargo bench -p raft-core --bench node -- [--quick | --seconds S] [--together]
 //! ```
 //!
-//! The load is in `load::clients`; the package `peers` beside this file puts it
+//! The load is in `load/clients.rs`; the package `peers` beside this file puts it
 //! on others. `--together` runs the clients on the threads of the nodes.
 
-mod load {
-    pub(crate) mod clients;
-    pub(crate) mod histogram;
-    pub(crate) mod measure;
-    pub(crate) mod options;
-    pub(crate) mod our_nodes;
-    pub(crate) mod table;
-}
+#[path = "load/clients.rs"]
+mod clients;
+#[path = "load/histogram.rs"]
+mod histogram;
+#[path = "load/measure.rs"]
+mod measure;
+#[path = "load/options.rs"]
+mod options;
+#[path = "load/our_nodes.rs"]
+mod our_nodes;
+#[path = "load/table.rs"]
+mod table;
 
 use std::time::Duration;
 
-use self::load::clients::{self, CLIENTS, Runtimes, Sample};
-use self::load::measure::median;
-use self::load::options;
-use self::load::our_nodes::OurNodes;
-use self::load::table::{Table, count};
+use self::clients::{CLIENTS, Runtimes, Sample};
+use self::measure::median;
+use self::our_nodes::OurNodes;
+use self::table::{Table, count};
 
 const ROUNDS: usize = 3;
 

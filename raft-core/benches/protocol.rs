@@ -5,34 +5,28 @@
 //! ```
 //!
 //! An entry counts when all three replicas have applied it. The loads are in
-//! `load::group`; the package `peers` beside this file puts them on others.
+//! `load/group.rs`; the package `peers` beside this file puts them on others.
 
-mod load {
-    pub(crate) mod group;
-    pub(crate) mod measure;
-    pub(crate) mod options;
-    pub(crate) mod our_group;
-    pub(crate) mod table;
-}
+#[path = "load/group.rs"]
+mod group;
+#[path = "load/measure.rs"]
+mod measure;
+#[path = "load/options.rs"]
+mod options;
+#[path = "load/our_group.rs"]
+mod our_group;
+#[path = "load/table.rs"]
+mod table;
+#[path = "load/turns.rs"]
+mod turns;
 
-use std::time::Duration;
-
-use self::load::group::{Load, Sample, Shape};
-use self::load::measure::median;
-use self::load::options;
-use self::load::our_group::OurGroup;
-use self::load::table::{Table, count};
-
-const PAYLOADS: [usize; 2] = [16, 256];
-const BATCHES: [usize; 3] = [1, 16, 256];
-const DEPTHS: [usize; 2] = [1, 8];
-const ROUNDS: usize = 5;
-/// Commands whose allocations are counted, at least.
-const COUNTED: usize = 65_536;
+use self::group::{Load, Sample, Shape};
+use self::our_group::OurGroup;
+use self::table::{Table, count};
+use self::turns::{Figures, ROUNDS, shapes, take_turns};
 
 fn main() {
     let seconds = options::seconds(2.0);
-    let time = Duration::from_secs_f64(seconds / ROUNDS as f64);
     println!("protocol: three replicas in one thread, {seconds} s a row, medians of {ROUNDS}");
     let mut table = Table::new([
         "payload B",
@@ -44,51 +38,25 @@ fn main() {
         "allocations/entry",
         "messages/entry",
     ]);
-    for payload in PAYLOADS {
-        for batch in BATCHES {
-            for depth in DEPTHS {
-                let shape = Shape {
-                    payload,
-                    batch,
-                    depth,
-                };
-                table.push(row(shape, time));
-            }
+    for shape in shapes() {
+        let ours = Load::new(OurGroup::with_leader(), shape);
+        for figures in take_turns(vec![Box::new(ours)], shape, seconds) {
+            table.push(row(shape, &figures));
         }
     }
     table.print();
 }
 
-fn row(shape: Shape, time: Duration) -> [String; 8] {
-    let mut load = Load::new(OurGroup::with_leader(), shape);
-    // Past the first checkpoints, so that the log is as long as it stays.
-    load.run_for(time / 2);
-    let samples: Vec<Sample> = (0..ROUNDS)
-        .map(|_| uncounted(|| load.run_for(time)))
-        .collect();
-    let batches = COUNTED.div_ceil(shape.batch);
-    let counted = allocation_counter::measure(|| load.run(batches));
-    load.finish();
-
-    let wall = median(samples.iter().map(Sample::entries_per_second));
-    let cpu = median(samples.iter().map(Sample::entries_per_cpu_second));
-    let messages = median(samples.iter().map(Sample::messages_per_entry));
-    let allocations = counted.count_total as f64 / (batches * shape.batch) as f64;
+fn row(shape: Shape, figures: &Figures) -> [String; 8] {
+    let per_cpu_second = figures.median(Sample::entries_per_cpu_second);
     [
         shape.payload.to_string(),
         shape.batch.to_string(),
         shape.depth.to_string(),
-        count(wall),
-        count(cpu),
-        format!("{:.3}", 1e6 / cpu),
-        format!("{allocations:.2}"),
-        format!("{messages:.2}"),
+        count(figures.median(Sample::entries_per_second)),
+        count(per_cpu_second),
+        format!("{:.3}", 1e6 / per_cpu_second),
+        format!("{:.2}", figures.allocations),
+        format!("{:.2}", figures.median(Sample::messages_per_entry)),
     ]
-}
-
-/// Runs `work` without counting its allocations, which takes time.
-fn uncounted<T>(work: impl FnOnce() -> T) -> T {
-    let mut outcome = None;
-    allocation_counter::opt_out(|| outcome = Some(work()));
-    outcome.expect("the work was run")
 }

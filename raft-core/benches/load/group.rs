@@ -18,8 +18,8 @@ pub(crate) trait Group {
     /// Hands `batch` commands to the leader, the way it takes a batch best.
     fn propose(&mut self, commands: &[Bytes]);
 
-    /// Delivers the oldest message, with all that follows from it at its
-    /// receiver. Answers whether there was one.
+    /// Hands the next replica in turn all messages that wait for it, and carries
+    /// out what follows from them there. Answers whether there were any.
     fn deliver(&mut self) -> bool;
 
     /// Lets `time` pass for all replicas, and timers fire.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::protocol::{Input, Output, Proposal, ReadLog, Restored, Ticket};
+use raft_core::protocol::{Input, Output, PersistToken, Proposal, ReadLog, Restored, Ticket};
 use raft_core::{
     Config, Entry, EntryKind, Envelope, LogIndex, LogSlice, Membership, Raft, ReplicaId, Timestamp,
 };
@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct OurGroup {
     now: Timestamp,
     replicas: [Replica; REPLICAS],
-    in_flight: VecDeque<Envelope>,
+    /// For each replica what waits for it.
+    inboxes: [Vec<Envelope>; REPLICAS],
+    /// Who was handed messages last.
+    last: usize,
     messages: u64,
     tickets: u64,
 }
@@ -28,7 +31,9 @@ struct Replica {
     raft: Raft,
     log: VecDeque<Entry>,
     applied: u64,
-    follow_ups: Vec<Input>,
+    /// The last write that is done and not reported; it covers those before.
+    persisted: Option<PersistToken>,
+    completions: Vec<Input>,
 }
 
 impl OurGroup {
@@ -37,7 +42,8 @@ impl OurGroup {
         let mut group = Self {
             now: Timestamp::ZERO,
             replicas: [1, 2, 3].map(Replica::new),
-            in_flight: VecDeque::new(),
+            inboxes: [const { Vec::new() }; REPLICAS],
+            last: 0,
             messages: 0,
             tickets: 0,
         };
@@ -57,28 +63,33 @@ impl OurGroup {
         follower.filter(|_| is_ready).map(|leader| leader.get())
     }
 
-    /// One input, and all that follows from it at this replica.
     fn handle(&mut self, place: usize, input: Input) {
+        self.replicas[place].raft.handle(self.now, input);
+        self.carry_out(place);
+    }
+
+    /// Does at once what a replica asks for, until it asks for nothing more.
+    fn carry_out(&mut self, place: usize) {
         let replica = &mut self.replicas[place];
-        replica.raft.handle(self.now, input);
         loop {
             while let Some(output) = replica.raft.poll_output() {
                 match output {
                     Output::Send(envelope) => {
                         self.messages += 1;
-                        self.in_flight.push_back(envelope);
+                        self.inboxes[place_of(envelope.to)].push(envelope);
                     }
                     output => replica.carry_out(output),
                 }
             }
-            if replica.follow_ups.is_empty() {
+            if !replica.hand_in_completions(self.now) {
                 return;
-            }
-            for input in std::mem::take(&mut replica.follow_ups) {
-                replica.raft.handle(self.now, input);
             }
         }
     }
+}
+
+fn place_of(replica: ReplicaId) -> usize {
+    usize::try_from(replica.node.get() - 1).expect("a small id")
 }
 
 impl Group for OurGroup {
@@ -94,11 +105,19 @@ impl Group for OurGroup {
     }
 
     fn deliver(&mut self) -> bool {
-        let Some(envelope) = self.in_flight.pop_front() else {
+        let mut places = (1..=REPLICAS).map(|step| (self.last + step) % REPLICAS);
+        let Some(place) = places.find(|&place| !self.inboxes[place].is_empty()) else {
             return false;
         };
-        let place = usize::try_from(envelope.to.node.get() - 1).expect("a small id");
-        self.handle(place, Input::Message(envelope));
+        self.last = place;
+        let mut inbox = std::mem::take(&mut self.inboxes[place]);
+        for envelope in inbox.drain(..) {
+            let input = Input::Message(envelope);
+            self.replicas[place].raft.handle(self.now, input);
+        }
+        // Nobody writes to itself, so the empty inbox can have its memory back.
+        self.inboxes[place] = inbox;
+        self.carry_out(place);
         true
     }
 
@@ -129,11 +148,24 @@ impl Replica {
             raft: raft.expect("a new group starts with any sound configuration"),
             log: VecDeque::new(),
             applied: 0,
-            follow_ups: Vec::new(),
+            persisted: None,
+            completions: Vec::new(),
         }
     }
 
-    /// Does at once what the replica asks for.
+    /// Reports what is done. Answers whether anything was.
+    fn hand_in_completions(&mut self, now: Timestamp) -> bool {
+        let persisted = self.persisted.take().map(Input::Persisted);
+        let is_any = persisted.is_some() || !self.completions.is_empty();
+        if let Some(persisted) = persisted {
+            self.raft.handle(now, persisted);
+        }
+        for completion in self.completions.drain(..) {
+            self.raft.handle(now, completion);
+        }
+        is_any
+    }
+
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Persist(persist) => {
@@ -141,19 +173,19 @@ impl Replica {
                     self.log.retain(|entry| entry.index() < from);
                 }
                 self.log.extend(persist.entries.into_entries());
-                self.follow_ups.push(Input::Persisted(persist.token));
+                self.persisted = Some(persist.token);
             }
             Output::Apply(apply) => {
                 let entries = apply.entries.entries();
                 let is_command = |entry: &&Entry| entry.kind() == EntryKind::Command;
                 self.applied += entries.iter().filter(is_command).count() as u64;
                 let last = apply.entries.last().expect("an apply holds entries");
-                self.follow_ups.push(Input::Applied(last.index));
+                self.completions.push(Input::Applied(last.index));
             }
             Output::Checkpoint => {
                 let applied = self.raft.status().last_applied;
-                self.follow_ups.push(Input::StateDurable(applied));
-                self.follow_ups.push(Input::CheckpointEnded);
+                self.completions.push(Input::StateDurable(applied));
+                self.completions.push(Input::CheckpointEnded);
             }
             Output::Purge(up_to) => {
                 let kept = self.offset_of(up_to.index.next());
@@ -171,7 +203,7 @@ impl Replica {
         let length = self.offset_of(request.last.next()) - first;
         let entries = self.log.iter().skip(first).take(length).cloned();
         let entries = LogSlice::new(entries.collect()).expect("the log has no gaps");
-        self.follow_ups.push(Input::LogRead {
+        self.completions.push(Input::LogRead {
             token: request.token,
             entries,
             corrupt: None,
