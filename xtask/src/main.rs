@@ -3,6 +3,7 @@
 //! Links none of the workspace's crates: it compiles in seconds and starts them
 //! as processes. Each verb lives in the file of its name.
 
+mod bench;
 mod ci;
 mod client;
 mod cluster;
@@ -43,6 +44,8 @@ enum Verb {
     Cluster(cluster::Arguments),
     /// Runs the simulator over many seeds
     Sim(sim::Arguments),
+    /// Runs the benchmarks of raft-core, and of its peers beside them
+    Bench(bench::Arguments),
     /// Kills and restarts one node after the other under load; nothing may be lost
     KillLoop(soak::KillLoopArguments),
     /// Loads every processor without a fault; no election may happen
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
