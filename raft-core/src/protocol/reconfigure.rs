@@ -171,6 +171,12 @@ impl Raft {
         }
     }
 
+    /// Whether this replica was a member and is none in the configuration in
+    /// force. While it leads, it leads the others to the end of its removal.
+    pub(super) fn has_left(&self) -> bool {
+        !matches!(self.role, Role::Leader(_)) && self.log.membership().has_left(self.config.replica)
+    }
+
     /// Whether this replica votes in the configuration in force.
     pub(super) fn is_voter(&self) -> bool {
         self.log.membership().votes(self.config.replica)
