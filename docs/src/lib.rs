@@ -29,6 +29,7 @@ pages! {
     formats_disk = "../book/formats/disk.md";
     formats_wire = "../book/formats/wire.md";
     operations_bootstrap = "../book/operations/bootstrap.md";
+    operations_membership = "../book/operations/membership.md";
     operations_failures = "../book/operations/failures.md";
     testing_levels = "../book/testing/levels.md";
     testing_scenarios = "../book/testing/scenarios.md";
