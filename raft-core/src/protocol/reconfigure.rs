@@ -53,7 +53,9 @@ impl Raft {
         Ok(())
     }
 
-    /// The voters-to-be must hold (nearly) the whole log, and enough of them answer.
+    /// The voters-to-be must hold (nearly) the whole log and answer, and enough of
+    /// all voters do. Of a young group's log nobody lacks much, not even a node
+    /// that does not run.
     fn check_target(&self, target: &Membership) -> Result<(), ChangeMembershipError> {
         let current = self.log.membership();
         for &node in target.voters().difference(current.voters()) {
@@ -65,6 +67,9 @@ impl Raft {
                     behind,
                     allowed,
                 });
+            }
+            if !self.is_active(node) {
+                return Err(ChangeMembershipError::NotAnswering { node });
             }
         }
         let voters = target.voters();

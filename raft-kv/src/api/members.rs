@@ -140,7 +140,7 @@ fn refusal(error: ChangeMembershipError) -> ApiError {
         Change::UnknownMember { .. } => MemberError::NotFound,
         Change::AlreadyMember { .. } => MemberError::Exists,
         Change::AlreadyVoter { .. } => MemberError::NotALearner,
-        Change::NotCaughtUp { .. } => MemberError::LearnerNotReady,
+        Change::NotCaughtUp { .. } | Change::NotAnswering { .. } => MemberError::LearnerNotReady,
         Change::NoVoterLeft | Change::QuorumUnavailable { .. } => MemberError::NotEnoughStarted,
         _ => return ApiError::Timeout,
     };

@@ -200,6 +200,19 @@ fn a_leader_that_is_removed_leads_until_that_is_committed_and_hands_over() {
     assert_eq!(leader.changed(), [1]);
 }
 
+/// It may not run at all, and as a voter it would count.
+#[test]
+fn a_learner_that_has_never_answered_is_not_promoted_however_little_it_lacks() {
+    let mut leader = settled_leader();
+    leader.change(1, learner(4));
+    leader.agree([2, 3], LogId::new(2, 4));
+
+    leader.change(2, MembershipChange::new().promote(node(4)));
+
+    let refusal = ChangeMembershipError::NotAnswering { node: node(4) };
+    assert_eq!(leader.refusal(), Some(refusal));
+}
+
 /// It is in no log, and the next leader does not take it from a stranger.
 #[test]
 fn what_waits_while_the_leader_removes_itself_is_refused_for_certain() {

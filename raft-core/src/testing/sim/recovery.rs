@@ -113,10 +113,7 @@ impl World {
             2 => self.nodes[place].disk.stalled_until = FOR_EVER,
             _ => {}
         }
-        let boot = self.nodes[place]
-            .raft
-            .as_ref()
-            .map(Raft::boot);
+        let boot = self.nodes[place].raft.as_ref().map(Raft::boot);
         if let Some(boot) = boot.filter(|_| kind == 1) {
             self.checkers.operations.crashed(boot);
         }
