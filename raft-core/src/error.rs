@@ -186,6 +186,13 @@ pub enum ChangeMembershipError {
     /// The node is stopped or has failed.
     #[error("the node is stopped")]
     Stopped,
+    /// The learner to promote has not answered its leader lately: perhaps it does
+    /// not run. Retry when it does.
+    #[error("{node} does not answer its leader")]
+    NotAnswering {
+        /// The learner.
+        node: NodeId,
+    },
 }
 
 /// Why leadership was not transferred. The cluster has a leader or elects one in any case.

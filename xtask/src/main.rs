@@ -9,7 +9,10 @@ mod client;
 mod cluster;
 mod demo;
 mod load;
+mod members;
+mod pause;
 mod prerequisites;
+mod registers;
 mod sim;
 mod soak;
 mod test;
@@ -48,6 +51,10 @@ enum Verb {
     Bench(bench::Arguments),
     /// Kills and restarts one node after the other under load; nothing may be lost
     KillLoop(soak::KillLoopArguments),
+    /// Adds, promotes, removes and replaces members under load; no write may fail without a reason
+    Members(members::Arguments),
+    /// Freezes the leader under load; no read may be stale, no write lost
+    Pause(pause::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
         Verb::Sim(arguments) => sim::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
+        Verb::Members(arguments) => members::run(&arguments),
+        Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {

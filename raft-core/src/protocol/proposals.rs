@@ -89,6 +89,9 @@ impl Raft {
             self.last_ticket
         );
         self.last_ticket = Some(ticket);
+        if self.has_left() {
+            return Err(ProposeError::NotLeader { leader: None });
+        }
         if self.leader().is_none() && !self.awaits_successor() {
             return Err(ProposeError::NoLeader);
         }
@@ -148,6 +151,8 @@ impl Raft {
             return;
         }
         let (mut refused, hands_over) = (Vec::new(), self.hands_over());
+        // Who has left would not learn what became of its commands.
+        let is_member = !self.log.membership().has_left(envelope.from);
         for (sequence, command) in body.commands {
             let has_room = self.has_room_for(command.len());
             let Role::Leader(leader) = &mut self.role else {
@@ -170,7 +175,7 @@ impl Raft {
                 boot: body.boot,
                 sequence,
             };
-            if !has_room {
+            if !has_room || !is_member {
                 refused.push(sequence);
             } else if !hands_over {
                 self.append_command(request, command);
