@@ -110,7 +110,7 @@ fn churns(group: &mut Group) {
         pass(group, &mut clients, ELECTION * 7 / 10);
     }
     group.wait(ELECTION);
-    group.set_unreliable(false);
+    group.set_reliable();
     for place in 0..5 {
         group.restart(place);
         group.connect(place);
@@ -137,7 +137,7 @@ fn churn() {
 #[test]
 fn unreliable_churn() {
     let total = each_seed(0..10, 5, |group| {
-        group.set_unreliable(true);
+        group.set_unreliable();
         churns(group);
     });
     assert_met(&total, &["a leader crashed", "a log was truncated"]);

@@ -1,5 +1,6 @@
 //! Elections: one leader, who stays, and a new one when it must be.
 
+use super::group::Group;
 use super::{ELECTION, MS, each_seed};
 
 #[test]
@@ -15,6 +16,20 @@ fn initial_election() {
     });
 }
 
+/// A follower whose log is as good as any comes back at any moment of its timer.
+fn come_back_quietly(group: &mut Group, leader: usize) {
+    let follower = group.after(leader, 1);
+    for _ in 0..5 {
+        let term = group.term();
+        group.disconnect(follower);
+        let while_away = group.random.between(ELECTION / 2, ELECTION);
+        group.wait(while_away);
+        group.connect(follower);
+        assert_eq!(group.leader(), leader, "who comes back disturbs nobody");
+        assert_eq!(group.term(), term, "nobody fell");
+    }
+}
+
 #[test]
 fn election_after_network_failure() {
     each_seed(0..20, 3, |group| {
@@ -23,6 +38,7 @@ fn election_after_network_failure() {
         let second = group.leader();
         group.connect(first);
         assert_eq!(group.leader(), second, "who comes back disturbs nobody");
+        come_back_quietly(group, second);
 
         let other = group.after(second, 1);
         group.disconnect_all([second, other]);

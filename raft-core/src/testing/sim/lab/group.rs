@@ -84,20 +84,25 @@ impl Group {
         self.hold(check);
     }
 
-    /// Requests lose one in ten, answers as well, and everything takes up to
-    /// 26 ms; or nothing of the kind.
-    pub(super) fn set_unreliable(&mut self, is_unreliable: bool) {
-        let faults = Faults {
-            loss: 1000,
+    /// Every message takes up to 26 ms longer, and overtakes others.
+    pub(super) fn set_slow_links(&mut self) {
+        self.world.faults = Faults {
             slow: 10_000,
             slowest: 26 * MS,
             reorder: true,
             ..Faults::default()
         };
-        self.world.faults = match is_unreliable {
-            true => faults,
-            false => Faults::default(),
-        };
+    }
+
+    /// Slow links, which lose one message in ten.
+    pub(super) fn set_unreliable(&mut self) {
+        self.set_slow_links();
+        self.world.faults.loss = 1000;
+    }
+
+    /// Nothing is lost, late or out of order.
+    pub(super) fn set_reliable(&mut self) {
+        self.world.faults = Faults::default();
     }
 
     /// Two answers of three come 200 to 2,200 ms late.
@@ -256,7 +261,7 @@ impl Group {
     pub(super) fn finish(mut self) -> Report {
         assert!(self.now() <= LONGEST, "the course allows 120 s");
         self.world.phase = Phase::Healed;
-        self.set_unreliable(false);
+        self.set_reliable();
         self.world.clients_stop_at = self.now();
         let heal = self.world.heal();
         self.hold(heal);

@@ -1,6 +1,7 @@
 //! What a script does to nodes: cut off, connect, crash, restart.
 
 use super::group::Group;
+use crate::config::Config;
 
 impl Group {
     /// The node hears nobody, and nobody hears it.
@@ -43,6 +44,13 @@ impl Group {
     pub(super) fn restart(&mut self, place: usize) {
         let check = self.world.start(place);
         self.hold(check);
+    }
+
+    /// All nodes start anew with other settings.
+    pub(super) fn reconfigure(&mut self, settings: impl FnOnce(&mut Config)) {
+        settings(&mut self.world.config);
+        (0..self.size()).for_each(|place| self.crash(place));
+        (0..self.size()).for_each(|place| self.restart(place));
     }
 
     /// The `steps`-th node after `place`, round and round.

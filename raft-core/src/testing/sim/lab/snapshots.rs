@@ -20,13 +20,11 @@ enum Trouble {
 
 /// The configuration of groups that keep their logs short.
 fn keep_logs_short(group: &mut Group) {
-    let config = &mut group.world.config;
-    config.checkpoint_entries = INTERVAL;
-    config.keep_entries = 0;
-    config.max_kept_entries = 2 * INTERVAL;
-    // The configuration is read at a start.
-    (0..group.size()).for_each(|place| group.crash(place));
-    (0..group.size()).for_each(|place| group.restart(place));
+    group.reconfigure(|config| {
+        config.checkpoint_entries = INTERVAL;
+        config.keep_entries = 0;
+        config.max_kept_entries = 2 * INTERVAL;
+    });
 }
 
 fn longest_log(group: &Group) -> usize {
@@ -95,7 +93,7 @@ fn snapshots_with_disconnection() {
 #[test]
 fn snapshots_with_disconnection_unreliable() {
     each_seed(0..5, 3, |group| {
-        group.set_unreliable(true);
+        group.set_unreliable();
         snapshots(group, Trouble::Disconnected);
     });
 }
@@ -108,7 +106,7 @@ fn snapshots_with_crash() {
 #[test]
 fn snapshots_with_crash_unreliable() {
     each_seed(0..5, 3, |group| {
-        group.set_unreliable(true);
+        group.set_unreliable();
         snapshots(group, Trouble::Crashed);
     });
 }

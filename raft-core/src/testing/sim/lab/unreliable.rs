@@ -5,7 +5,7 @@ use super::each_seed;
 #[test]
 fn unreliable_agreement() {
     each_seed(0..10, 5, |group| {
-        group.set_unreliable(true);
+        group.set_unreliable();
         let mut meanwhile = Vec::new();
         for _ in 1..50 {
             for _ in 0..4 {
@@ -16,7 +16,7 @@ fn unreliable_agreement() {
             group.one_with_retries(1);
         }
         group.all_agree(meanwhile);
-        group.set_unreliable(false);
+        group.set_reliable();
         group.one_with_retries(5);
     });
 }
