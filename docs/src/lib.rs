@@ -41,6 +41,7 @@ pages! {
     testing_scenarios = "../book/testing/scenarios.md";
     testing_simulator = "../book/testing/simulator.md";
     testing_benchmarks = "../book/testing/benchmarks.md";
+    testing_lab = "../book/testing/lab.md";
     contributing_style = "../book/contributing/style.md";
     contributing_tidy = "../book/contributing/tidy.md";
     contributing_releasing = "../book/contributing/releasing.md";
