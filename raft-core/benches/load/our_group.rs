@@ -29,7 +29,8 @@ pub(crate) struct OurGroup {
 /// A replica with what stands for its disk and its state machine.
 struct Replica {
     raft: Raft,
-    log: VecDeque<Entry>,
+    /// What was written, run by run: a disk would hold it, and here nobody copies it.
+    log: VecDeque<LogSlice>,
     applied: u64,
     /// The last write that is done and not reported; it covers those before.
     persisted: Option<PersistToken>,
@@ -140,6 +141,7 @@ impl Group for OurGroup {
 }
 
 impl Replica {
+    /// Replica `id` of a new group.
     fn new(id: u64) -> Self {
         let config = Config::new(ReplicaId::first(id), id);
         let restored = Restored::new_group(Membership::of_ids([1, 2, 3]));
@@ -166,13 +168,14 @@ impl Replica {
         is_any
     }
 
+    /// Does at once what the replica asks for.
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Persist(persist) => {
                 if let Some(from) = persist.truncate_from {
-                    self.log.retain(|entry| entry.index() < from);
+                    self.truncate(from);
                 }
-                self.log.extend(persist.entries.into_entries());
+                self.log.push_back(persist.entries);
                 self.persisted = Some(persist.token);
             }
             Output::Apply(apply) => {
@@ -188,8 +191,10 @@ impl Replica {
                 self.completions.push(Input::CheckpointEnded);
             }
             Output::Purge(up_to) => {
-                let kept = self.offset_of(up_to.index.next());
-                self.log.drain(..kept.min(self.log.len()));
+                let is_purged = |run: &LogSlice| run.last().is_none_or(|last| last <= up_to);
+                while self.log.front().is_some_and(is_purged) {
+                    self.log.pop_front();
+                }
             }
             Output::ReadLog(request) => self.read_log(&request),
             Output::ProposalFailed { error, .. } => panic!("a proposal failed: {error}"),
@@ -198,20 +203,24 @@ impl Replica {
         }
     }
 
+    fn truncate(&mut self, from: LogIndex) {
+        let kept = |entry: &&Entry| entry.index() < from;
+        let runs = self.log.iter().map(|run| run.entries().iter().filter(kept));
+        self.log = runs.map(|run| run_of(run.cloned().collect())).collect();
+    }
+
     fn read_log(&mut self, request: &ReadLog) {
-        let first = self.offset_of(request.first);
-        let length = self.offset_of(request.last.next()) - first;
-        let entries = self.log.iter().skip(first).take(length).cloned();
-        let entries = LogSlice::new(entries.collect()).expect("the log has no gaps");
+        let wanted = request.first..=request.last;
+        let entries = self.log.iter().flat_map(LogSlice::entries);
+        let entries = entries.filter(|entry| wanted.contains(&entry.index()));
         self.completions.push(Input::LogRead {
             token: request.token,
-            entries,
+            entries: run_of(entries.cloned().collect()),
             corrupt: None,
         });
     }
+}
 
-    fn offset_of(&self, index: LogIndex) -> usize {
-        let first = self.log.front().map_or(index, Entry::index);
-        usize::try_from(index.distance_from(first)).expect("a log in memory")
-    }
+fn run_of(entries: Vec<Entry>) -> LogSlice {
+    LogSlice::new(entries).expect("the log has no gaps")
 }

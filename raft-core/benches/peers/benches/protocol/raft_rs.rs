@@ -284,10 +284,18 @@ impl Storage for Log {
         if low <= content.before.0 {
             return Err(Error::Store(StorageError::Compacted));
         }
-        let range = content.offset(low)..content.offset(high);
-        let mut entries: Vec<Entry> = content.entries.range(range).cloned().collect();
-        raft::util::limit_size(&mut entries, max_size.into());
-        Ok(entries)
+        let (first, end) = (content.offset(low), content.offset(high));
+        let limit = max_size.into().unwrap_or(u64::MAX);
+        let mut size = 0;
+        // The first one always goes. What is over the limit is not even copied.
+        let fits = |entry: &&Entry| {
+            let is_first = size == 0;
+            size += raft::util::entry_approximate_size(entry) as u64;
+            is_first || size <= limit
+        };
+        let count = content.entries.range(first..end).take_while(fits).count();
+        let entries = content.entries.range(first..first + count);
+        Ok(entries.cloned().collect())
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
