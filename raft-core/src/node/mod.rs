@@ -31,6 +31,7 @@ mod requests;
 mod restore;
 mod snapshots;
 mod status;
+mod streams;
 
 use std::fmt;
 use std::sync::Arc;
