@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::types::{GroupId, ReplicaId};
 
+/// The longest interval or timeout: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// Configuration of one replica of one group. [`Config::new`] gives sound defaults.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -27,6 +30,9 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Most bytes of entries in one message. Default 1 MiB; a single larger entry still goes.
     pub max_append_bytes: usize,
+    /// Largest command that is taken, in bytes; it must fit a message of the
+    /// transport, or it would be appended and never replicated. Default 8 MiB.
+    pub max_command_bytes: usize,
     /// Most entries in one message. Default 4096.
     pub max_append_entries: usize,
     /// Most bytes sent to one follower and not yet acknowledged. Default 16 MiB.
@@ -103,6 +109,7 @@ impl Config {
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(500),
             request_timeout: Duration::from_secs(5),
+            max_command_bytes: 8 * MIB,
             max_append_bytes: MIB,
             max_append_entries: 4096,
             max_inflight_bytes: 16 * MIB,
@@ -152,7 +159,7 @@ impl Config {
                 what: "request_timeout",
             });
         }
-        if self.election_timeout_min < self.heartbeat_interval * 2 {
+        if self.election_timeout_min < self.heartbeat_interval.saturating_mul(2) {
             return Err(ConfigError::HurriedElections {
                 heartbeat_interval: self.heartbeat_interval,
                 election_timeout_min: self.election_timeout_min,
@@ -165,6 +172,7 @@ impl Config {
             });
         }
         let limits = [
+            ("max_command_bytes", self.max_command_bytes),
             ("max_append_bytes", self.max_append_bytes),
             ("max_append_entries", self.max_append_entries),
             ("max_inflight_bytes", self.max_inflight_bytes),
@@ -175,6 +183,15 @@ impl Config {
             ("max_apply_bytes", self.max_apply_bytes),
             ("max_snapshot_transfers", self.max_snapshot_transfers),
         ];
+        let longest = [
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("election_timeout_max", self.election_timeout_max),
+            ("request_timeout", self.request_timeout),
+            ("transfer_timeout", self.transfer_timeout),
+        ];
+        if let Some((what, _)) = longest.into_iter().find(|(_, value)| *value > LONGEST) {
+            return Err(ConfigError::TooLong { what });
+        }
         let durations = [
             ("transfer_timeout", self.transfer_timeout),
             ("snapshot_timeout", self.snapshot_timeout),
@@ -198,6 +215,12 @@ impl Config {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// A time that nobody means; arithmetic with it would overflow.
+    #[error("{what} must not be longer than {LONGEST:?}")]
+    TooLong {
+        /// The setting.
+        what: &'static str,
+    },
     /// A limit or interval of zero.
     #[error("{what} must not be zero")]
     Zero {

@@ -197,6 +197,13 @@ impl Membership {
         })
     }
 
+    /// Whether the replica is no member, and its number was given out: it was
+    /// removed, or replaced by another life of its node. False for one that the
+    /// group has not added yet.
+    pub fn has_left(&self, replica: ReplicaId) -> bool {
+        !self.contains(replica) && replica.node <= self.highest
+    }
+
     /// Whether exactly this life of the node is a member.
     pub fn contains(&self, replica: ReplicaId) -> bool {
         self.replica(replica.node) == Some(replica)

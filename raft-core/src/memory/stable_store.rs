@@ -32,4 +32,8 @@ impl StableStore for MemoryStableStore {
         *self.state.lock().expect("no holder of this lock panics") = Some(state);
         Ok(())
     }
+
+    fn is_done_at_once(&self) -> bool {
+        true
+    }
 }

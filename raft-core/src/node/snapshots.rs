@@ -165,7 +165,10 @@ impl Outgoing {
                 .send_snapshot(header, Snapshot { meta, reader })
                 .await;
             if let Err(error) = &sent {
-                tracing::warn!(to = %header.to, %error, "a snapshot did not get across");
+                let SnapshotHeader {
+                    from, to, group, ..
+                } = header;
+                tracing::warn!(node = %from, %group, %to, %error, "a snapshot did not get across");
             }
             sent.is_ok().then_some(last_included)
         });

@@ -73,6 +73,7 @@ impl Raft {
         self.log.may_need(self.config.replica)
             && !self.is_installing()
             && !self.disk_is_ill()
+            && !self.is_unfit_by_damage()
             && backlog <= self.config.max_campaign_backlog
     }
 }

@@ -50,8 +50,7 @@ impl Raft {
             .max_snapshot_transfers
             .saturating_sub(leader.followers.snapshots_under_way());
         let mut begun = Vec::new();
-        for &node in leader.followers.nodes().iter() {
-            let progress = leader.followers.get_mut(node).expect("just listed");
+        for progress in leader.followers.iter_mut() {
             if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
                 room -= 1;
                 self.last_snapshot_token = SnapshotToken(self.last_snapshot_token.0 + 1);
@@ -181,6 +180,8 @@ impl Raft {
             Some("it comes from a deposed leader")
         } else if offer.term > super::MAX_TERM || offer.last_included.term > offer.term {
             Some("its term makes no sense")
+        } else if offer.last_included.index > super::MAX_INDEX {
+            Some("its position makes no sense")
         } else if self.is_from_the_past(offer.from) {
             Some("it comes from an earlier life of a member")
         } else if self.install.is_some() {

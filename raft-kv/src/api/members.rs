@@ -6,6 +6,7 @@ use std::time::Duration;
 use raft_core::{ChangeMembershipError, Membership, MembershipChange, NodeId, TransferError};
 use tokio::time::{sleep, timeout_at};
 use tonic::Code;
+use tracing::info;
 
 use super::backend::Backend;
 use super::deadline::Deadline;
@@ -91,10 +92,10 @@ impl Backend {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ApiError::Timeout),
             };
-            if !is_worth_another_try(&error) {
-                return Err(refusal(error));
-            }
-            if timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err() {
+            let gives_up = !is_worth_another_try(&error)
+                || timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err();
+            if gives_up {
+                info!(%error, "the members were not changed as a client asked");
                 return Err(refusal(error));
             }
         }
@@ -132,18 +133,20 @@ const fn is_worth_another_try(error: &ChangeMembershipError) -> bool {
 
 fn refusal(error: ChangeMembershipError) -> ApiError {
     use ChangeMembershipError as Change;
-    match error {
-        Change::NoLeader => ApiError::NoLeader,
-        Change::Stopped => ApiError::Stopped,
-        Change::UnknownMember { .. } => MemberError::NotFound.into(),
-        Change::AlreadyMember { .. } => MemberError::Exists.into(),
-        Change::AlreadyVoter { .. } => MemberError::NotALearner.into(),
-        Change::NotCaughtUp { .. } => MemberError::LearnerNotReady.into(),
-        Change::NoVoterLeft | Change::QuorumUnavailable { .. } => {
-            MemberError::NotEnoughStarted.into()
-        }
-        Change::Overloaded { .. } | Change::InProgress { .. } => ApiError::TooManyRequests,
-        _ => ApiError::Timeout,
+    let in_words_of_etcd = match error {
+        Change::NoLeader => return ApiError::NoLeader,
+        Change::Stopped => return ApiError::Stopped,
+        Change::Overloaded { .. } | Change::InProgress { .. } => return ApiError::TooManyRequests,
+        Change::UnknownMember { .. } => MemberError::NotFound,
+        Change::AlreadyMember { .. } => MemberError::Exists,
+        Change::AlreadyVoter { .. } => MemberError::NotALearner,
+        Change::NotCaughtUp { .. } | Change::NotAnswering { .. } => MemberError::LearnerNotReady,
+        Change::NoVoterLeft | Change::QuorumUnavailable { .. } => MemberError::NotEnoughStarted,
+        _ => return ApiError::Timeout,
+    };
+    ApiError::MembersUnchanged {
+        error: in_words_of_etcd,
+        reason: error.to_string(),
     }
 }
 

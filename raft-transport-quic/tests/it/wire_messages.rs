@@ -51,6 +51,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         named(
             "pre_vote",
             Message::PreVote(PreVote {
+                round: 300,
                 proposed_term: Term::new(6),
                 last_log: log,
             }),
@@ -58,6 +59,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         named(
             "pre_vote_reply",
             Message::PreVoteReply(PreVoteReply {
+                round: 300,
                 proposed_term: Term::new(6),
                 granted: true,
             }),

@@ -42,6 +42,8 @@ pub(crate) struct Progress {
     pub(crate) last_contact: Timestamp,
     /// Last entry that it said to hold in its latest answer. May fall.
     pub(crate) received: LogIndex,
+    /// When that rose last.
+    received_rose_at: Timestamp,
     /// Whether it answered anything in this session.
     pub(crate) has_answered: bool,
     /// When the latest round that it answered was begun.
@@ -80,6 +82,7 @@ impl Progress {
             next_index,
             last_contact: now,
             received: LogIndex::ZERO,
+            received_rose_at: now,
             has_answered: false,
             answered_round_of: Timestamp::ZERO,
             departs_at: None,
@@ -122,7 +125,15 @@ impl Progress {
 
     /// The follower agrees with our log up to `received`, and holds it durably up to
     /// `durable`. Answers whether `match_index` rose.
-    pub(crate) fn accepted(&mut self, received: LogIndex, durable: LogIndex) -> bool {
+    pub(crate) fn accepted(
+        &mut self,
+        received: LogIndex,
+        durable: LogIndex,
+        now: Timestamp,
+    ) -> bool {
+        if received > self.received {
+            self.received_rose_at = now;
+        }
         self.received = received;
         let rises = durable > self.match_index;
         self.match_index = self.match_index.max(durable);
@@ -164,6 +175,14 @@ impl Progress {
         self.state = ProgressState::Snapshot { token: Some(token) };
         self.snapshot_progress_at = now;
         self.snapshot_holds = holds;
+    }
+
+    /// The snapshot on its way.
+    pub(crate) const fn snapshot_under_way(&self) -> Option<SnapshotToken> {
+        match self.state {
+            ProgressState::Snapshot { token } => token,
+            _ => None,
+        }
     }
 
     /// The snapshot on its way got further.
@@ -230,7 +249,9 @@ impl Progress {
     }
 
     /// Whether an append must have been lost: the follower has only `received`,
-    /// although what lies above was sent longer than `patience` ago.
+    /// although what lies above was sent longer than `patience` ago, and nothing
+    /// new arrived for as long. On a slow link a full window takes its time;
+    /// sending it again would only make it slower.
     pub(crate) fn lost_append(
         &self,
         received: LogIndex,
@@ -241,6 +262,6 @@ impl Progress {
             && self
                 .inflight
                 .oldest_above(received)
-                .is_some_and(|at| now.since(at) >= patience)
+                .is_some_and(|at| now.since(at.max(self.received_rose_at)) >= patience)
     }
 }

@@ -2,16 +2,21 @@
 
 mod attacks;
 mod commit;
+mod compaction;
+mod damage;
 mod durability;
 mod election;
+mod joint;
 mod leases;
 mod nonsense;
+mod paper;
 mod proposals;
 mod reads;
 mod reconfigure;
 mod replication;
 mod snapshots;
 mod storage_truth;
+mod timing;
 mod transfer;
 
 use std::time::Duration;
@@ -70,6 +75,11 @@ pub(super) fn replica_with(
             kind: EntryKind::Blank,
         })
         .collect();
+    replica_from(restored, adjust)
+}
+
+/// Replica 1, started from what its disk holds.
+pub(super) fn replica_from(restored: Restored, adjust: impl FnOnce(&mut Config)) -> Replica {
     let mut config = Config::new(ReplicaId::first(1), 7);
     adjust(&mut config);
     Replica {
@@ -104,6 +114,7 @@ impl Replica {
         let proposed_term = self.term().next();
         for peer in 2..=size {
             let granted = Message::PreVoteReply(PreVoteReply {
+                round: self.raft.pre_vote_round,
                 proposed_term,
                 granted: true,
             });
@@ -253,14 +264,20 @@ pub(super) fn vote(term: u64, granted: bool) -> Message {
 }
 
 pub(super) fn pre_vote(proposed_term: u64, last_log: LogId) -> Message {
+    pre_vote_in(1, proposed_term, last_log)
+}
+
+pub(super) fn pre_vote_in(round: u64, proposed_term: u64, last_log: LogId) -> Message {
     Message::PreVote(PreVote {
+        round,
         proposed_term: Term::new(proposed_term),
         last_log,
     })
 }
 
-pub(super) fn pre_vote_reply(proposed_term: u64, granted: bool) -> Message {
+pub(super) fn pre_vote_reply(round: u64, proposed_term: u64, granted: bool) -> Message {
     Message::PreVoteReply(PreVoteReply {
+        round,
         proposed_term: Term::new(proposed_term),
         granted,
     })

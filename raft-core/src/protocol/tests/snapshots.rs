@@ -24,7 +24,7 @@ fn leader_with_short_log() -> Replica {
     leader
 }
 
-fn offer(token: u64, term: u64, last_included: LogId) -> Input {
+pub(super) fn offer(token: u64, term: u64, last_included: LogId) -> Input {
     offer_of(2, token, term, last_included)
 }
 
@@ -89,7 +89,7 @@ impl Replica {
         self.others.iter().filter_map(refused).collect()
     }
 
-    fn restored(&mut self, token: u64, ok: bool) -> Vec<(u64, Message)> {
+    pub(super) fn restored(&mut self, token: u64, ok: bool) -> Vec<(u64, Message)> {
         let token = SnapshotToken(token);
         self.step(Input::SnapshotRestored { token, ok })
     }

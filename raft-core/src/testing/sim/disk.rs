@@ -32,6 +32,8 @@ pub(crate) struct Disk {
     pub(crate) ever: BTreeSet<LogId>,
     /// Entries that cannot be read until they are mended.
     pub(crate) damaged: BTreeSet<LogIndex>,
+    /// Mended since the replica was told last.
+    pub(crate) mended: Vec<LogId>,
     /// Nothing completes before this moment.
     pub(crate) stalled_until: u64,
     queue: VecDeque<Write>,
@@ -100,6 +102,7 @@ impl Disk {
     /// The node stops here.
     pub(crate) fn crash(&mut self, random: &mut Random) -> Result<Remains, Violation> {
         let mut remains = Remains::default();
+        self.mended.clear();
         let queue = std::mem::take(&mut self.queue);
         let kept = random.position(queue.len() + 1);
         for (place, write) in queue.iter().enumerate() {
@@ -146,6 +149,7 @@ impl Disk {
             }
             if original == entry {
                 self.damaged.remove(&entry.index());
+                self.mended.push(entry.log_id);
             }
         }
         Ok(())

@@ -262,6 +262,7 @@ impl World {
     }
 
     fn post(&mut self, place: usize, envelope: Envelope) {
+        self.report.message(&envelope.message);
         let link = (place, self.place(envelope.to.node));
         let mut arrivals = Vec::new();
         let fate = self

@@ -22,6 +22,8 @@ mod disk_faults;
 mod effects;
 mod faults;
 mod image;
+#[cfg(test)]
+mod lab;
 mod machine;
 mod network;
 mod node;

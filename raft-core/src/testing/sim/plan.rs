@@ -52,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) replay: u64,
     pub(crate) slow: u64,
     pub(crate) slowest: u64,
+    /// Answers that come when the next attempts are under way. Only the lab sets it.
+    pub(crate) late_answers: u64,
     pub(crate) reorder: bool,
     pub(crate) crash_after_send: u64,
     pub(crate) crash_before_persist: u64,
