@@ -72,7 +72,9 @@ pub struct Config {
     pub max_kept_entries: u64,
     /// How many snapshots a leader sends at a time; others wait. Default 2.
     pub max_snapshot_transfers: usize,
-    /// A snapshot that did not get across within this time is begun anew. Default 1 h.
+    /// A snapshot on its way to a follower that got no further for this long is
+    /// given up and begun anew; one that gets further may take as long as it
+    /// takes. Default 60 s.
     pub snapshot_timeout: Duration,
     /// How readily this node campaigns: below the default of 255 it lets others
     /// go first, by up to four election timeouts at 0, halved each time nobody won.
@@ -126,7 +128,7 @@ impl Config {
             keep_entries: 20_000,
             max_kept_entries: 1_000_000,
             max_snapshot_transfers: 2,
-            snapshot_timeout: Duration::from_secs(3600),
+            snapshot_timeout: Duration::from_secs(60),
             election_priority: u8::MAX,
             max_campaign_backlog: 100_000,
             disk_stall_timeout: Duration::from_secs(2),

@@ -240,6 +240,7 @@ impl Driver {
                 self.outgoing.ended(token);
                 Input::SnapshotSent { token, installed }
             }
+            Completion::SnapshotProgress(token) => Input::SnapshotProgress(token),
             Completion::SnapshotRestored { token, ok } => Input::SnapshotRestored { token, ok },
             Completion::Failed(error) => {
                 // A leader that cannot go on hands over at once if somebody is ready.

@@ -33,6 +33,7 @@ mod requests;
 mod restore;
 mod snapshots;
 mod status;
+mod streams;
 
 use std::fmt;
 use std::sync::Arc;

@@ -54,8 +54,8 @@ pub(crate) struct Progress {
     snapshot_holds: LogIndex,
     /// When the next snapshot may be tried.
     snapshot_retry_at: Timestamp,
-    /// When the snapshot on its way was begun.
-    snapshot_began_at: Timestamp,
+    /// When the snapshot on its way last got further.
+    snapshot_progress_at: Timestamp,
     /// The latest round it answered.
     pub(crate) acked_round: u64,
     /// Its clients wait for the commit of what was forwarded up to here.
@@ -88,7 +88,7 @@ impl Progress {
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,
             snapshot_retry_at: Timestamp::ZERO,
-            snapshot_began_at: Timestamp::ZERO,
+            snapshot_progress_at: Timestamp::ZERO,
             acked_round: 0,
             forwarded_up_to: LogIndex::ZERO,
             commit_told: LogIndex::ZERO,
@@ -173,7 +173,7 @@ impl Progress {
     /// A snapshot that holds at least the entries up to `holds` is on its way.
     pub(crate) fn sends_snapshot(&mut self, token: SnapshotToken, holds: LogIndex, now: Timestamp) {
         self.state = ProgressState::Snapshot { token: Some(token) };
-        self.snapshot_began_at = now;
+        self.snapshot_progress_at = now;
         self.snapshot_holds = holds;
     }
 
@@ -185,14 +185,19 @@ impl Progress {
         }
     }
 
-    /// The snapshot on its way, if it has been so for longer than `limit`.
+    /// The snapshot on its way got further.
+    pub(crate) fn snapshot_progressed(&mut self, now: Timestamp) {
+        self.snapshot_progress_at = now;
+    }
+
+    /// The snapshot on its way, if it has got no further for longer than `limit`.
     pub(crate) fn overdue_snapshot(
         &self,
         now: Timestamp,
         limit: Duration,
     ) -> Option<SnapshotToken> {
         match self.state {
-            ProgressState::Snapshot { token } if now.since(self.snapshot_began_at) >= limit => {
+            ProgressState::Snapshot { token } if now.since(self.snapshot_progress_at) >= limit => {
                 token
             }
             _ => None,

@@ -145,6 +145,10 @@ impl World {
                 self.answer_snapshot(place, token, false);
                 Ok(())
             }
+            Output::StopInstall(token) => {
+                self.stop_install(place, token);
+                Ok(())
+            }
             Output::StopSnapshot(token) => {
                 self.stop_snapshot(place, token);
                 Ok(())

@@ -148,6 +148,7 @@ pub(crate) fn draw_config(random: &mut Random) -> Config {
     config.max_clock_drift_ppm = [0, 1000, 100_000, 100_000, 300_000][random.position(5)];
     config.disk_stall_timeout = Duration::from_millis(random.between(100, 2000));
     config.transfer_timeout = Duration::from_millis(random.between(100, 1500));
+    config.snapshot_timeout = Duration::from_millis(random.between(700, 2500));
     config
 }
 
