@@ -4,6 +4,7 @@ mod endings;
 mod faults;
 mod group;
 mod hosts;
+mod streams;
 
 use bytes::Bytes;
 use raft_core::node::Node;
