@@ -4,6 +4,7 @@ mod endings;
 mod faults;
 mod group;
 mod hosts;
+mod lost_vote;
 
 use bytes::Bytes;
 use raft_core::node::Node;

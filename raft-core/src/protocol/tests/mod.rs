@@ -2,9 +2,11 @@
 
 mod attacks;
 mod commit;
+mod damaged_memberships;
 mod durability;
 mod election;
 mod leases;
+mod lost_votes;
 mod nonsense;
 mod proposals;
 mod reads;
@@ -72,6 +74,11 @@ pub(super) fn replica_with(
         .collect();
     let mut config = Config::new(ReplicaId::first(1), 7);
     adjust(&mut config);
+    replica_from(config, restored)
+}
+
+/// A replica that finds this on its disk.
+pub(super) fn replica_from(config: Config, restored: Restored) -> Replica {
     Replica {
         raft: Raft::restore(config, restored, Timestamp::ZERO).unwrap(),
         now: Duration::ZERO,

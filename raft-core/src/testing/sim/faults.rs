@@ -153,6 +153,7 @@ impl World {
             membership: membership.unwrap_or(founders),
             membership_entries: log.memberships(),
             last_applied: state.applied(),
+            damaged: Vec::new(),
         };
         node.life += 1;
         node.started_at = self.now;
