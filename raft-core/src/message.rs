@@ -133,6 +133,8 @@ impl Message {
 /// Body of [`Message::PreVote`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct PreVote {
+    /// Counts the sender's attempts, so that an answer to an earlier one is recognised.
+    pub round: u64,
     /// The term the sender would campaign in; its envelope still carries its current one.
     pub proposed_term: Term,
     /// The last entry of the sender's log.
@@ -142,6 +144,8 @@ pub struct PreVote {
 /// Body of [`Message::PreVoteReply`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct PreVoteReply {
+    /// Echo of the round.
+    pub round: u64,
     /// Echo of the proposed term.
     pub proposed_term: Term,
     /// Whether the sender would vote so.

@@ -190,6 +190,7 @@ impl Driver {
     ) -> Result<(), NodeError> {
         let input = match completion {
             Completion::Persisted(token) => Input::Persisted(token),
+            Completion::Repaired(log_id) => Input::Repaired(log_id),
             Completion::LogRead {
                 token,
                 entries,

@@ -54,6 +54,8 @@ const MAX_OFFERS: usize = 16;
 pub(super) enum Completion {
     /// The writer: everything up to this token is durable.
     Persisted(PersistToken),
+    /// The writer: this damaged entry is replaced.
+    Repaired(LogId),
     /// The reader: what the log holds.
     LogRead {
         token: ReadToken,

@@ -67,7 +67,7 @@ pub(super) async fn run(
                 write_group(&stores, group, &mailbox, &metrics).await
             }
             WriteJob::Purge(up_to) => purge(stores.log.as_ref(), up_to).await,
-            WriteJob::Repair(entries) => repair(stores.log.as_ref(), entries).await,
+            WriteJob::Repair(entries) => repair(stores.log.as_ref(), entries, &mailbox).await,
         };
         if let Err(error) = done {
             return mailbox.complete(Completion::Failed(error));
@@ -118,14 +118,19 @@ async fn purge(log: &dyn LogStore, up_to: LogId) -> Result<(), NodeError> {
 }
 
 /// A store that cannot replace single entries says so, and the copies stay in memory.
-async fn repair(log: &dyn LogStore, entries: LogSlice) -> Result<(), NodeError> {
+async fn repair(log: &dyn LogStore, entries: LogSlice, mailbox: &Mailbox) -> Result<(), NodeError> {
+    let repaired: Vec<LogId> = entries.entries().iter().map(|e| e.log_id).collect();
     match log.repair(entries).await {
+        Ok(()) => {
+            let repaired = repaired.into_iter().map(Completion::Repaired);
+            repaired.for_each(|completion| mailbox.complete(completion));
+        }
         Err(StorageError::Misuse { reason }) => {
             tracing::warn!(reason, "a damaged entry stays damaged on disk");
-            Ok(())
         }
-        done => done.map_err(|source| NodeError::storage("mending the log", source)),
+        Err(source) => return Err(NodeError::storage("mending the log", source)),
     }
+    Ok(())
 }
 
 /// Term and vote first: entries of a term must not outlive the knowledge of it.

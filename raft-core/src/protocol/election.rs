@@ -20,7 +20,9 @@ impl Raft {
             return;
         }
         self.become_pre_candidate();
+        self.pre_vote_round = self.pre_vote_round.wrapping_add(1);
         let body = PreVote {
+            round: self.pre_vote_round,
             proposed_term: self.hard_state.current_term.next(),
             last_log: self.log.last(),
         };
@@ -99,6 +101,7 @@ impl Raft {
             && body.last_log >= self.log.last()
             && !self.heard_leader_recently();
         let reply = PreVoteReply {
+            round: body.round,
             proposed_term: body.proposed_term,
             granted,
         };
@@ -115,6 +118,7 @@ impl Raft {
         if envelope_term > self.hard_state.current_term {
             self.become_follower(envelope_term, StepDownReason::HigherTerm);
         } else if matches!(self.role, Role::PreCandidate(_))
+            && body.round == self.pre_vote_round
             && body.proposed_term == self.hard_state.current_term.next()
             && self.log.membership().contains(from)
         {

@@ -92,6 +92,9 @@ pub enum Input {
     /// What [`Output::Persist`](super::Output::Persist) asked with this token, and
     /// everything asked before it, is durable.
     Persisted(PersistToken),
+    /// The damaged entry that [`Output::Repair`](super::Output::Repair) replaces is
+    /// whole again in the log store, durably.
+    Repaired(LogId),
     /// Answer to [`Output::ReadLog`](super::Output::ReadLog): a run that starts at
     /// the first index asked for. It may end early; empty means "not now".
     LogRead {

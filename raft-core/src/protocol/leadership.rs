@@ -27,8 +27,8 @@ impl Raft {
             panic!("only a leader appends entries of its own");
         };
         let (index, size) = (entry.index(), entry.size());
-        leader.uncommitted.push_back((index, size));
-        leader.uncommitted_bytes += size;
+        leader.unfinished.push_back((index, size));
+        leader.unfinished_bytes += size;
         self.log.append(entry);
         self.stage_entries_from(index);
     }
@@ -199,20 +199,25 @@ impl Raft {
     }
 
     fn on_commit_advanced(&mut self) {
-        let commit = self.log.commit_index();
+        self.forget_finished();
+        self.confirm_reads();
+        self.on_membership_committed();
+    }
+
+    /// What is committed and durable here needs no room any more. A quorum can
+    /// commit while our own disk hangs, and what waits for the disk is in memory.
+    pub(super) fn forget_finished(&mut self) {
+        let finished = self.log.commit_index().min(self.log.durable_index());
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        while leader
-            .uncommitted
-            .front()
-            .is_some_and(|(index, _)| *index <= commit)
-        {
-            let (_, size) = leader.uncommitted.pop_front().expect("front was just seen");
-            leader.uncommitted_bytes -= size;
+        while let Some(&(index, size)) = leader.unfinished.front() {
+            if index > finished {
+                return;
+            }
+            leader.unfinished.pop_front();
+            leader.unfinished_bytes -= size;
         }
-        self.confirm_reads();
-        self.on_membership_committed();
     }
 
     /// Tells followers whose clients wait that what they forwarded is committed.

@@ -85,6 +85,9 @@ use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 /// Terms above this are nonsense: they leave no room for the next one.
 const MAX_TERM: Term = Term::new(u64::MAX / 2);
 
+/// Positions above this are nonsense, for the same reason.
+const MAX_INDEX: LogIndex = LogIndex::new(u64::MAX / 2);
+
 /// One replica of one group.
 #[derive(Debug)]
 pub struct Raft {
@@ -102,6 +105,9 @@ pub struct Raft {
     leader_contact: Option<Timestamp>,
     /// Election timeouts since then.
     idle_elections: u32,
+    /// Names the latest pre-vote. Counts from a random number: answers to one of
+    /// an earlier start are no answers to this start's.
+    pre_vote_round: u64,
     durability: Durability,
     staged: Staged,
     proposals: PendingProposals,
@@ -182,8 +188,9 @@ impl Raft {
             });
         }
         let mut random = Random::new(config.seed);
+        let boot = random.next();
         let mut raft = Self {
-            boot: random.next(),
+            boot,
             random,
             now,
             hard_state: restored.hard_state,
@@ -194,6 +201,7 @@ impl Raft {
             timers: Timers::default(),
             leader_contact: Some(now),
             idle_elections: 0,
+            pre_vote_round: boot,
             durability: Durability::new(restored.hard_state),
             staged: Staged::default(),
             proposals: PendingProposals::default(),
@@ -262,6 +270,7 @@ impl Raft {
                 entries,
                 corrupt,
             } => self.on_log_read(token, entries, corrupt),
+            Input::Repaired(log_id) => self.on_repaired(log_id),
             Input::Applied(index) => self.on_applied(index),
             Input::StateDurable(index) => self.note_state_durable(index),
             Input::Checkpoint => self.on_checkpoint_wanted(),
@@ -365,6 +374,7 @@ impl Raft {
         let rises = completed.durable_index > self.log.durable_index();
         self.log.set_durable(completed.durable_index);
         if rises {
+            self.forget_finished();
             self.on_entries_durable();
             self.advance_commit();
         }

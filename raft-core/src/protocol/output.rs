@@ -38,7 +38,10 @@ pub enum Output {
     Send(Envelope),
     /// Read entries back from the log, then answer [`Input::LogRead`](super::Input::LogRead).
     ReadLog(ReadLog),
-    /// Replace damaged entries by these, which are the very same undamaged. Not answered.
+    /// Replace damaged entries by these, which are the very same undamaged. Answered
+    /// by [`Input::Repaired`](super::Input::Repaired) for each that is durable; a
+    /// store that cannot replace single entries never answers, and such an entry
+    /// counts as a copy once it is applied.
     Repair(LogSlice),
     /// Apply committed entries, then answer [`Input::Applied`](super::Input::Applied).
     Apply(Apply),

@@ -101,7 +101,7 @@ impl Raft {
     fn has_room_for(&self, size: usize) -> bool {
         match &self.role {
             Role::Leader(leader) => {
-                let waiting = leader.uncommitted_bytes + self.held.bytes();
+                let waiting = leader.unfinished_bytes + self.held.bytes();
                 waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
             }
             // What is forwarded waits here while the term is not durable.

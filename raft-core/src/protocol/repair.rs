@@ -3,11 +3,13 @@
 //! An entry is identified by term and index (Raft §5.3), and its metadata
 //! outlives its payload. So a damaged entry still counts where logs are compared,
 //! is not claimed as a durable copy, and any peer that holds the very same
-//! entry can replace it.
+//! entry can replace it. The replacement is of use at once, and claimed as a
+//! durable copy when the store says that it is one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::event::Event;
+use super::event::{Event, StepDownReason};
 use super::log::Fetched;
 use super::output::Output;
 use super::replication::ProgressState;
@@ -21,14 +23,14 @@ use crate::types::{LogId, LogIndex, ReplicaId};
 /// Most entries read for peers at a time.
 const MAX_FETCHES: usize = 64;
 
-/// Most mended entries kept in memory; the store has them by then.
+/// Most replacements kept in memory.
 const MAX_MENDED: usize = 64;
 
 /// What is known of damage to the log.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
     damaged: BTreeMap<LogIndex, Damaged>,
-    /// Mended, and perhaps not yet readable from the store.
+    /// Mended durably, and perhaps not yet readable from the store.
     mended: BTreeMap<LogIndex, Entry>,
 }
 
@@ -37,11 +39,41 @@ struct Damaged {
     log_id: LogId,
     since: Timestamp,
     ask_at: Timestamp,
+    /// What a peer sent in its place, until the store has it.
+    copy: Option<Entry>,
 }
 
 impl Repairs {
     pub(super) fn damaged_count(&self) -> usize {
-        self.damaged.len()
+        self.missing(LogIndex::ZERO, LogIndex::new(u64::MAX))
+            .count()
+    }
+
+    /// Damaged, and no copy is here.
+    fn missing(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+    ) -> impl Iterator<Item = (LogIndex, &Damaged)> {
+        let range = self.damaged.range(first..=last);
+        let missing = range.filter(|(_, damaged)| damaged.copy.is_none());
+        missing.map(|(index, damaged)| (*index, damaged))
+    }
+
+    fn copy(&self, index: LogIndex) -> Option<&Entry> {
+        let fresh = self.damaged.get(&index).and_then(|d| d.copy.as_ref());
+        fresh.or_else(|| self.mended.get(&index))
+    }
+
+    /// Makes room for another copy. Those of applied entries can be had again.
+    fn has_room(&mut self, applied: LogIndex) -> bool {
+        let copies = self.damaged.values().filter(|d| d.copy.is_some()).count();
+        if copies < MAX_MENDED {
+            return true;
+        }
+        let mut done = self.damaged.range_mut(..=applied);
+        let evicted = done.find_map(|(_, damaged)| damaged.copy.take());
+        evicted.is_some()
     }
 }
 
@@ -61,29 +93,36 @@ impl Raft {
                 log_id,
                 since: self.now,
                 ask_at: self.now,
+                copy: None,
             },
         );
         self.emit(Event::EntryDamaged { log_id });
         self.check_repairs();
     }
 
-    /// Whether the entry at `index` is known to be damaged and not mended yet.
+    /// Whether the entry at `index` is known to be damaged, and no copy is here.
     pub(super) fn is_damaged(&self, index: LogIndex) -> bool {
-        self.repairs.damaged.contains_key(&index)
+        self.repairs.missing(index, index).next().is_some()
     }
 
-    /// How far our log is durable and undamaged.
+    /// How far our log is durable and undamaged on disk, not counting what is applied.
     pub(super) fn sound_index(&self) -> LogIndex {
-        self.log.durable_index().min(self.unbroken_index())
+        let next = self.log.last_applied().next();
+        let damaged = self.repairs.damaged.range(next..).next();
+        let sound = damaged.and_then(|(first, _)| first.previous());
+        let durable = self.log.durable_index();
+        sound.map_or(durable, |sound| sound.min(durable))
     }
 
-    /// How far our log goes without damage to what is not applied yet.
+    /// How far our log can be read, not counting what is applied.
     pub(super) fn unbroken_index(&self) -> LogIndex {
-        let next = self.log.last_applied().next();
-        match self.repairs.damaged.range(next..).next() {
-            Some((first, _)) => first.previous().unwrap_or_default(),
-            None => self.log.last().index,
+        let (next, last) = (self.log.last_applied().next(), self.log.last().index);
+        if next > last {
+            return last;
         }
+        let missing = self.repairs.missing(next, last).next();
+        let unbroken = missing.and_then(|(first, _)| first.previous());
+        unbroken.unwrap_or(last)
     }
 
     /// Entries as `RaftLog::fetch` gives them, mended ones included.
@@ -94,7 +133,7 @@ impl Raft {
         max_entries: usize,
         max_bytes: usize,
     ) -> Fetched {
-        if let Some(entry) = self.repairs.mended.get(&first) {
+        if let Some(entry) = self.repairs.copy(first) {
             let run = LogSlice::new(vec![entry.clone()]).expect("one entry is a run");
             return Fetched::Entries(run);
         }
@@ -121,16 +160,13 @@ impl Raft {
             return;
         }
         let (now, interval) = (self.now, self.config.heartbeat_interval);
-        let patience = self.config.election_timeout_max;
         let mut wanted = Vec::new();
-        let applied = self.log.last_applied();
-        let mut is_hopeless = false;
-        for (&index, damaged) in self.repairs.damaged.iter_mut().take(MAX_FETCHES) {
+        let missing = self.repairs.damaged.values_mut();
+        for damaged in missing.filter(|d| d.copy.is_none()).take(MAX_FETCHES) {
             if damaged.ask_at <= now {
                 damaged.ask_at = now + interval;
                 wanted.push(damaged.log_id);
             }
-            is_hopeless |= index > applied && now.since(damaged.since) >= patience;
         }
         let own = self.config.replica;
         let membership = std::sync::Arc::clone(self.log.membership());
@@ -142,15 +178,41 @@ impl Raft {
                 self.send(peer, Message::FetchEntry(FetchEntry { log_id }));
             }
         }
-        if is_hopeless {
-            self.hand_over_for_health();
+        self.give_way_to_damage();
+    }
+
+    /// A leader that cannot read what is to be committed hands over to somebody
+    /// who has it. If nobody does, it gives way: whoever lacks the entry can lead
+    /// and replace it, and if a quorum had it, somebody would have sent it.
+    fn give_way_to_damage(&mut self) {
+        if !self.lasting_damage_for(self.config.election_timeout_max) {
+            return;
         }
+        self.hand_over_for_health();
+        let patience = self.config.election_timeout_max + self.config.transfer_timeout;
+        if matches!(self.role, Role::Leader(_)) && self.lasting_damage_for(patience) {
+            self.become_follower(self.hard_state.current_term, StepDownReason::Unfit);
+        }
+    }
+
+    /// Whether an entry that is not applied yet has been damaged for so long, and
+    /// no peer has sent a copy.
+    pub(super) fn lasting_damage_for(&self, patience: Duration) -> bool {
+        let (next, last) = (self.log.last_applied().next(), self.log.last().index);
+        next <= last
+            && self
+                .repairs
+                .missing(next, last)
+                .any(|(_, damaged)| self.now.since(damaged.since) >= patience)
     }
 
     /// When `check_repairs` has something to do.
     pub(super) fn repair_deadline(&self) -> Option<Timestamp> {
-        let damaged = self.repairs.damaged.values().take(MAX_FETCHES);
-        damaged.map(|damaged| damaged.ask_at).min()
+        let missing = self.repairs.damaged.values().filter(|d| d.copy.is_none());
+        missing
+            .take(MAX_FETCHES)
+            .map(|damaged| damaged.ask_at)
+            .min()
     }
 
     /// A peer's copy is damaged.
@@ -189,19 +251,20 @@ impl Raft {
         }
     }
 
-    /// Whether damage that is not applied yet lies at or below `index`.
+    /// Whether damage at or below `index` keeps the state machine from getting there.
     pub(super) fn damage_blocks(&self, index: LogIndex) -> bool {
-        let next = self.log.last_applied().next();
-        index >= next && self.repairs.damaged.range(next..=index).next().is_some()
+        // What is handed to the state machine was read.
+        let next = self.applying_up_to.max(self.log.last_applied()).next();
+        index >= next && self.repairs.missing(next, index).next().is_some()
     }
 
     /// Whether peers had time to mend the entry at `index` and did not, though
     /// its effect is applied: then a snapshot can take its place.
     pub(super) fn is_beyond_mending(&self, index: LogIndex) -> bool {
         let patience = self.config.election_timeout_min;
-        let damaged = self.repairs.damaged.get(&index);
+        let mut damaged = self.repairs.missing(index, index);
         index <= self.log.last_applied()
-            && damaged.is_some_and(|damaged| self.now.since(damaged.since) >= patience)
+            && damaged.any(|(_, damaged)| self.now.since(damaged.since) >= patience)
     }
 
     /// Sends a peer the entry it asked for.
@@ -215,24 +278,38 @@ impl Raft {
     pub(super) fn on_fetched_entry(&mut self, envelope: &Envelope, body: FetchedEntry) {
         let entry = body.entry;
         let index = entry.index();
-        let asked = self.repairs.damaged.get(&index);
-        if asked.is_none_or(|damaged| damaged.log_id != entry.log_id) {
+        let log_id = entry.log_id;
+        let missing = self.repairs.missing(index, index).next();
+        if missing.is_none_or(|(_, damaged)| damaged.log_id != log_id) {
             return self.drop_message(envelope.from, "an entry that nobody asked for");
         }
-        self.repairs.damaged.remove(&index);
-        while self.repairs.mended.len() >= MAX_MENDED {
-            self.repairs.mended.pop_first();
+        if !self.repairs.has_room(self.log.last_applied()) {
+            return self.drop_message(envelope.from, "an entry for which there is no room yet");
         }
-        self.repairs.mended.insert(index, entry.clone());
+        if let Some(damaged) = self.repairs.damaged.get_mut(&index) {
+            damaged.copy = Some(entry.clone());
+        }
         self.log.learn_membership(&entry);
-        self.emit(Event::EntryMended {
-            log_id: entry.log_id,
-        });
+        self.emit(Event::EntryMended { log_id });
         let run = LogSlice::new(vec![entry]).expect("one entry is a run");
         self.outputs.push_back(Output::Repair(run));
-        if matches!(self.role, Role::Leader(_)) {
-            self.advance_commit();
+    }
+
+    /// The store holds an undamaged copy, durably; now it counts as one.
+    pub(super) fn on_repaired(&mut self, log_id: LogId) {
+        let index = log_id.index;
+        let damaged = self.repairs.damaged.get(&index);
+        if damaged.is_none_or(|damaged| damaged.log_id != log_id || damaged.copy.is_none()) {
+            return;
         }
+        if let Some(copy) = self.repairs.damaged.remove(&index).and_then(|d| d.copy) {
+            while self.repairs.mended.len() >= MAX_MENDED {
+                self.repairs.mended.pop_first();
+            }
+            self.repairs.mended.insert(index, copy);
+        }
+        self.on_entries_durable();
+        self.advance_commit();
     }
 
     /// Entries up to `index` are gone, damage and all.

@@ -67,9 +67,9 @@ pub(super) struct Leader {
     pub(super) reads: VecDeque<LeaderRead>,
     /// The highest command appended of each start that forwards to us.
     pub(super) forwarded: BTreeMap<u64, u64>,
-    /// Sizes of uncommitted entries, by index.
-    pub(super) uncommitted: VecDeque<(LogIndex, usize)>,
-    pub(super) uncommitted_bytes: usize,
+    /// Sizes of the entries that are not committed, or not durable here, by index.
+    pub(super) unfinished: VecDeque<(LogIndex, usize)>,
+    pub(super) unfinished_bytes: usize,
 }
 
 impl Role {
@@ -97,8 +97,8 @@ impl Leader {
             changes_seen: BTreeMap::new(),
             reads: VecDeque::new(),
             forwarded: BTreeMap::new(),
-            uncommitted: VecDeque::new(),
-            uncommitted_bytes: 0,
+            unfinished: VecDeque::new(),
+            unfinished_bytes: 0,
         }
     }
 }

@@ -154,6 +154,8 @@ impl Raft {
             Some("it comes from a deposed leader")
         } else if offer.term > super::MAX_TERM || offer.last_included.term > offer.term {
             Some("its term makes no sense")
+        } else if offer.last_included.index > super::MAX_INDEX {
+            Some("its position makes no sense")
         } else if self.is_from_the_past(offer.from) {
             Some("it comes from an earlier life of a member")
         } else if self.install.is_some() {

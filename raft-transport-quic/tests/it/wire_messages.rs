@@ -46,6 +46,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         named(
             "pre_vote",
             Message::PreVote(PreVote {
+                round: 300,
                 proposed_term: Term::new(6),
                 last_log: log,
             }),
@@ -53,6 +54,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         named(
             "pre_vote_reply",
             Message::PreVoteReply(PreVoteReply {
+                round: 300,
                 proposed_term: Term::new(6),
                 granted: true,
             }),

@@ -44,7 +44,10 @@ fn a_candidate_asks_for_votes_only_when_its_own_is_durable() {
     let mut candidate = replica_of(3, 2, &[]).with_slow_disk();
     candidate.wait_for_election_timeout();
 
-    assert_eq!(candidate.receive(2, 2, pre_vote_reply(3, true)), []);
+    assert_eq!(
+        candidate.receive(2, 2, pre_vote_reply(candidate.raft.pre_vote_round, 3, true)),
+        []
+    );
     let asked = candidate.finish_writes();
 
     assert_eq!(asked.len(), 2);

@@ -73,7 +73,7 @@ fn a_voter_that_heard_a_leader_refuses_others_and_keeps_its_term() {
     );
     assert_eq!(
         voter.receive(3, 2, pre_vote(3, LogId::new(9, 9))),
-        [(3, pre_vote_reply(3, false))]
+        [(3, pre_vote_reply(1, 3, false))]
     );
     assert_eq!(voter.term(), Term::new(2));
 }
@@ -95,7 +95,7 @@ fn a_pre_vote_changes_neither_term_nor_vote() {
 
     assert_eq!(
         voter.receive(3, 2, pre_vote(3, LogId::ZERO)),
-        [(3, pre_vote_reply(3, true))]
+        [(3, pre_vote_reply(1, 3, true))]
     );
     assert_eq!(voter.raft.status().hard_state.current_term, Term::new(2));
     assert_eq!(voter.raft.status().hard_state.voted_for, None);
@@ -107,7 +107,11 @@ fn a_pre_vote_refused_from_a_higher_term_teaches_that_term() {
     let mut candidate = replica_of(3, 2, &[1, 1, 2]);
     candidate.wait_for_election_timeout();
 
-    candidate.receive(2, 7, pre_vote_reply(3, false));
+    candidate.receive(
+        2,
+        7,
+        pre_vote_reply(candidate.raft.pre_vote_round, 3, false),
+    );
 
     assert_eq!(candidate.term(), Term::new(7));
     assert_eq!(candidate.raft.status().role, RoleKind::Follower);
@@ -118,7 +122,7 @@ fn no_term_is_raised_without_a_quorum_of_pre_votes() {
     let mut lonely = replica_of(5, 2, &[]);
     for _ in 0..9 {
         lonely.wait_for_election_timeout();
-        lonely.receive(2, 2, pre_vote_reply(3, true));
+        lonely.receive(2, 2, pre_vote_reply(lonely.raft.pre_vote_round, 3, true));
     }
 
     assert_eq!(lonely.term(), Term::new(2));
@@ -136,7 +140,7 @@ fn a_quorum_of_votes_makes_a_leader_that_appends_a_blank_entry() {
 fn a_candidate_follows_the_leader_of_its_term() {
     let mut candidate = replica_of(3, 2, &[]);
     candidate.wait_for_election_timeout();
-    candidate.receive(2, 2, pre_vote_reply(3, true));
+    candidate.receive(2, 2, pre_vote_reply(candidate.raft.pre_vote_round, 3, true));
     assert_eq!(candidate.raft.status().role, RoleKind::Candidate);
 
     candidate.receive(3, 3, heartbeat(1, 0));
@@ -150,7 +154,7 @@ fn votes_of_the_same_voter_count_once() {
     let mut candidate = replica_of(5, 2, &[]);
     candidate.wait_for_election_timeout();
     for _ in 0..3 {
-        candidate.receive(2, 2, pre_vote_reply(3, true));
+        candidate.receive(2, 2, pre_vote_reply(candidate.raft.pre_vote_round, 3, true));
     }
 
     assert_eq!(candidate.raft.status().role, RoleKind::PreCandidate);
@@ -222,9 +226,36 @@ fn the_vote_of_another_life_of_a_member_does_not_count() {
         from: reborn,
         to: ReplicaId::first(1),
         term: Term::new(2),
-        message: pre_vote_reply(3, true),
+        message: pre_vote_reply(candidate.raft.pre_vote_round, 3, true),
     }));
 
     assert_eq!(sent, []);
     assert_eq!(candidate.term(), Term::new(2));
+}
+
+/// Answers to an earlier attempt in the same term say nothing about this one.
+#[test]
+fn a_late_refusal_of_an_earlier_pre_vote_does_not_shadow_a_later_grant() {
+    let mut candidate = replica_of(3, 1, &[1]);
+    candidate.wait_for_election_timeout();
+    let earlier = candidate.raft.pre_vote_round;
+    candidate.wait_for_election_timeout();
+    let later = candidate.raft.pre_vote_round;
+
+    candidate.receive(2, 1, pre_vote_reply(earlier, 2, false));
+    candidate.receive(2, 1, pre_vote_reply(later, 2, true));
+
+    assert_eq!(candidate.raft.status().role, RoleKind::Candidate);
+}
+
+#[test]
+fn a_late_grant_of_an_earlier_pre_vote_starts_no_election() {
+    let mut candidate = replica_of(3, 1, &[1]);
+    candidate.wait_for_election_timeout();
+    let earlier = candidate.raft.pre_vote_round;
+    candidate.wait_for_election_timeout();
+
+    candidate.receive(2, 1, pre_vote_reply(earlier, 2, true));
+
+    assert_eq!(candidate.raft.status().role, RoleKind::PreCandidate);
 }

@@ -234,7 +234,7 @@ fn a_node_that_lives_on_is_not_readmitted() {
 fn votes_of_another_life_than_the_members_do_not_count() {
     let mut candidate = replica_of(3, 1, &[]);
     candidate.wait_for_election_timeout();
-    candidate.receive(2, 1, pre_vote_reply(2, true));
+    candidate.receive(2, 1, pre_vote_reply(candidate.raft.pre_vote_round, 2, true));
     assert_eq!(candidate.raft.status().role, RoleKind::Candidate);
 
     candidate.step(envelope(life(3, 1), life(1, 0), 2, vote(2, true)));

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod commit;
+mod damage;
 mod damaged_memberships;
 mod durability;
 mod election;
@@ -111,6 +112,7 @@ impl Replica {
         let proposed_term = self.term().next();
         for peer in 2..=size {
             let granted = Message::PreVoteReply(PreVoteReply {
+                round: self.raft.pre_vote_round,
                 proposed_term,
                 granted: true,
             });
@@ -260,14 +262,20 @@ pub(super) fn vote(term: u64, granted: bool) -> Message {
 }
 
 pub(super) fn pre_vote(proposed_term: u64, last_log: LogId) -> Message {
+    pre_vote_in(1, proposed_term, last_log)
+}
+
+pub(super) fn pre_vote_in(round: u64, proposed_term: u64, last_log: LogId) -> Message {
     Message::PreVote(PreVote {
+        round,
         proposed_term: Term::new(proposed_term),
         last_log,
     })
 }
 
-pub(super) fn pre_vote_reply(proposed_term: u64, granted: bool) -> Message {
+pub(super) fn pre_vote_reply(round: u64, proposed_term: u64, granted: bool) -> Message {
     Message::PreVoteReply(PreVoteReply {
+        round,
         proposed_term: Term::new(proposed_term),
         granted,
     })

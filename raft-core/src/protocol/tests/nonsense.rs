@@ -49,7 +49,7 @@ fn vote_message(random: &mut Random) -> Message {
     let (term, granted) = (Term::new(number(random)), coin(random));
     match random.next() % 4 {
         0 => pre_vote(term.get(), log_id(random)),
-        1 => pre_vote_reply(term.get(), granted),
+        1 => pre_vote_reply(number(random), term.get(), granted),
         2 => Message::RequestVote(RequestVote {
             last_log: log_id(random),
             leadership_transfer: granted,

@@ -197,3 +197,30 @@ fn many_forwarded_commands_go_in_messages_of_bounded_size() {
         .collect();
     assert_eq!(sizes, [2, 2, 1]);
 }
+
+/// A quorum commits while our own disk hangs; what waits for the disk is in memory.
+#[test]
+fn a_leader_whose_disk_hangs_takes_no_more_than_its_bound_however_much_others_commit() {
+    let mut leader = replica_with(3, 1, &[1], |config| config.max_uncommitted_bytes = 10_000);
+    leader.win_election(3);
+    let mut leader = leader.with_slow_disk();
+    let mut taken = 0;
+    for ticket in 1..=2000 {
+        leader.propose(ticket);
+        taken += u64::from(leader.failed.is_empty());
+        let last = leader.raft.status().last_log;
+        for peer in [2, 3] {
+            leader.receive(peer, 2, accepted(session_of(peer), last, last));
+        }
+    }
+    assert!(
+        taken > 100 && taken * 39 <= 10_000 + 39,
+        "{taken} proposals"
+    );
+
+    leader.finish_writes();
+    leader.failed.clear();
+    leader.propose(3000);
+
+    assert_eq!(leader.failed, []);
+}

@@ -248,7 +248,8 @@ fn a_voter_on_its_way_out_campaigns_until_its_removal_is_committed() {
     outgoing.receive(3, 2, append_entry(LogId::new(1, 2), without_us));
 
     let sent = outgoing.wait_for_election_timeout();
-    assert_eq!(sent, [(2, pre_vote(3, LogId::new(2, 3)))]);
+    let round = outgoing.raft.pre_vote_round;
+    assert_eq!(sent, [(2, pre_vote_in(round, 3, LogId::new(2, 3)))]);
 
     outgoing.receive(3, 2, heartbeat(1, 3));
     outgoing.receive(3, 2, append(LogId::new(2, 3), &[], 3));

@@ -38,6 +38,9 @@ impl World {
         if self.fault_random.chance(self.faults.crash_after_persist) {
             return self.crash(place, "crash after a persist");
         }
+        for log_id in std::mem::take(&mut self.nodes[place].disk.mended) {
+            self.handle(place, Input::Repaired(log_id))?;
+        }
         let Some(token) = token else { return Ok(()) };
         self.trace.note(&[3, place as u64, token.0]);
         self.trace

@@ -7,8 +7,9 @@
 //! of the request after that prefix it may keep term and vote without the
 //! entries, because the two are separate stores. A cut and the entries after it
 //! are one atomic write. A purge is a write like others, without an answer. What
-//! is durable is never lost here. Payloads may be damaged, which shows when they
-//! are read; identities and memberships never are.
+//! is durable is never lost here, but for votes: `lost_votes.rs`. Payloads may be
+//! damaged, those of memberships too, which shows when they are read; identities
+//! never are.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Disk {
     pub(crate) ever: BTreeSet<LogId>,
     /// Entries that cannot be read until they are mended.
     pub(crate) damaged: BTreeSet<LogIndex>,
+    /// Mended since the replica was told last.
+    pub(crate) mended: Vec<LogId>,
     /// Nothing completes before this moment.
     pub(crate) stalled_until: u64,
     queue: VecDeque<Write>,
@@ -100,6 +103,7 @@ impl Disk {
     /// The node stops here.
     pub(crate) fn crash(&mut self, random: &mut Random) -> Result<Remains, Violation> {
         let mut remains = Remains::default();
+        self.mended.clear();
         let queue = std::mem::take(&mut self.queue);
         let kept = random.position(queue.len() + 1);
         for (place, write) in queue.iter().enumerate() {
@@ -146,6 +150,7 @@ impl Disk {
             }
             if original == entry {
                 self.damaged.remove(&entry.index());
+                self.mended.push(entry.log_id);
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ mod disk_faults;
 mod effects;
 mod faults;
 mod image;
+mod lost_votes;
 mod machine;
 mod network;
 mod node;

@@ -64,6 +64,8 @@ pub(crate) struct Faults {
     pub(crate) stall_every: u64,
     pub(crate) illness_every: u64,
     pub(crate) damage_every: u64,
+    /// That a node that starts finds its vote gone.
+    pub(crate) lose_vote: u64,
 }
 
 impl Faults {
@@ -95,6 +97,9 @@ impl Faults {
         faults.stall_every = rate(200_000, 2_000_000);
         faults.illness_every = rate(300_000, 3_000_000);
         faults.damage_every = rate(50_000, 1_000_000);
+        if random.chance(1500) {
+            faults.lose_vote = random.between(1000, 6000);
+        }
         faults
     }
 }

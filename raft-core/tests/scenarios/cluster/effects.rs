@@ -64,7 +64,11 @@ impl Cluster {
                     corrupt: None,
                 }]);
             }
-            Output::Repair(sound) => self.host(node)?.disk.repair(&sound),
+            Output::Repair(sound) => {
+                self.host(node)?.disk.repair(&sound);
+                let repaired = sound.entries().iter().map(|entry| entry.log_id);
+                return Ok(repaired.map(Input::Repaired).collect());
+            }
             Output::Apply(apply) => return self.begin_work(node, MachineWork::Apply(apply)),
             Output::InstallSnapshot(token) => {
                 return self.begin_work(node, MachineWork::Install(token));
