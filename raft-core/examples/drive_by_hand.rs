@@ -51,6 +51,7 @@ fn replica(
         membership: Arc::new(Membership::of_ids(1..=members)),
         membership_entries: Vec::new(),
         last_applied: LogIndex::new(applied),
+        damaged: Vec::new(),
     };
     // The seed is the only source of chance, so every run is the same.
     let config = Config::new(ReplicaId::first(id), id);

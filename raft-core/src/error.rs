@@ -193,6 +193,18 @@ pub enum ChangeMembershipError {
         /// The learner.
         node: NodeId,
     },
+    /// The node to readmit was not heard in a later life than the member's.
+    #[error("{node} was not heard in another life than the one that is a member")]
+    SameLife {
+        /// The node.
+        node: NodeId,
+    },
+    /// The node to readmit has a vote in its earlier life: demote it first.
+    #[error("{node} still votes in its earlier life; demote it first")]
+    StillVotes {
+        /// The node.
+        node: NodeId,
+    },
 }
 
 /// Why leadership was not transferred. The cluster has a leader or elects one in any case.

@@ -67,7 +67,7 @@ pub use message::{Envelope, Message, MessageClass};
 pub use network::{Inbox, Network, NetworkError, SnapshotHeader};
 pub use protocol::{Consistency, Raft};
 pub use snapshot::{Snapshot, SnapshotMeta, SnapshotReader};
-pub use stable_store::{StableState, StableStore};
+pub use stable_store::{SavedVote, StableState, StableStore};
 pub use state_machine::{AppliedState, CheckpointTask, StateMachine};
 pub use time::Timestamp;
 pub use types::{GroupId, Incarnation, LogId, LogIndex, NodeId, ReplicaId, RequestId, Term};

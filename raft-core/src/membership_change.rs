@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ChangeMembershipError;
 use crate::membership::{MemberInfo, Membership, MembershipError};
-use crate::types::NodeId;
+use crate::types::{Incarnation, NodeId};
 
 /// Most steps in one change; more is a mistake, and would make a message without bound.
 const MAX_STEPS: usize = 1000;
@@ -56,6 +56,13 @@ pub enum MembershipStep {
         /// What is known of it from then on.
         info: MemberInfo,
     },
+    /// The latest life of a learner, in place of an earlier one whose vote is lost.
+    /// The leader knows it, because that life answers it. A voter is demoted first:
+    /// its old life leaves the quorum as every voter does.
+    Readmit {
+        /// The learner.
+        node: NodeId,
+    },
 }
 
 impl MembershipStep {
@@ -66,7 +73,8 @@ impl MembershipStep {
             | Self::Promote { node }
             | Self::Demote { node }
             | Self::Remove { node }
-            | Self::Update { node, .. } => *node,
+            | Self::Update { node, .. }
+            | Self::Readmit { node } => *node,
         }
     }
 }
@@ -107,6 +115,12 @@ impl MembershipChange {
         self.with(MembershipStep::Update { node, info })
     }
 
+    /// Takes the learner `node` in again in its latest life.
+    #[must_use]
+    pub fn readmit(self, node: NodeId) -> Self {
+        self.with(MembershipStep::Readmit { node })
+    }
+
     /// Adds a step.
     #[must_use]
     pub fn with(mut self, step: MembershipStep) -> Self {
@@ -120,12 +134,17 @@ impl MembershipChange {
     }
 
     /// The configuration that the change makes of `current`, which is not joint.
+    /// `latest_life` says in which life a node answers, if not in the member's.
     ///
     /// # Errors
     ///
     /// No step, too many, two about one node, a node that is not there or is
     /// there already, or no voter left.
-    pub fn target(&self, current: &Membership) -> Result<Membership, ChangeMembershipError> {
+    pub fn target(
+        &self,
+        current: &Membership,
+        latest_life: impl Fn(NodeId) -> Option<Incarnation>,
+    ) -> Result<Membership, ChangeMembershipError> {
         if self.steps.is_empty() || self.steps.len() > MAX_STEPS {
             let steps = self.steps.len();
             return Err(ChangeMembershipError::StepCount { steps });
@@ -156,6 +175,14 @@ impl MembershipChange {
                 (MembershipStep::Update { info, .. }, Some(life)) if info.incarnation != life => {
                     return Err(ChangeMembershipError::OtherIncarnation { node });
                 }
+                (MembershipStep::Readmit { .. }, Some(life)) => {
+                    let latest = latest_life(node).filter(|latest| *latest > life);
+                    let incarnation = latest.ok_or(ChangeMembershipError::SameLife { node })?;
+                    if is_voter {
+                        return Err(ChangeMembershipError::StillVotes { node });
+                    }
+                    members.entry(node).or_default().incarnation = incarnation;
+                }
                 (MembershipStep::Promote { .. }, _) => drop(voters.insert(node)),
                 (MembershipStep::Demote { .. }, _) => drop(voters.remove(&node)),
                 (MembershipStep::Update { info, .. }, _) => {
@@ -181,14 +208,18 @@ impl MembershipChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Incarnation;
 
     fn node(number: u64) -> NodeId {
         NodeId::new(number)
     }
 
     fn target(change: &MembershipChange) -> Result<Membership, ChangeMembershipError> {
-        change.target(&Membership::of_ids(1..=3))
+        change.target(&Membership::of_ids(1..=3), |_| None)
+    }
+
+    /// Node 3 answers in its second life.
+    fn second_life_of_three(asked: NodeId) -> Option<Incarnation> {
+        (asked == node(3)).then(|| Incarnation::new(1))
     }
 
     #[test]
@@ -199,7 +230,7 @@ mod tests {
         let replaced = MembershipChange::new()
             .promote(node(4))
             .remove(node(2))
-            .target(&with_learner.unwrap())
+            .target(&with_learner.unwrap(), |_| None)
             .unwrap();
 
         assert_eq!(replaced, Membership::of_ids([1, 3, 4]));
@@ -211,6 +242,36 @@ mod tests {
 
         assert_eq!(smaller.members().len(), 2);
         assert_eq!(smaller.highest(), node(3));
+    }
+
+    #[test]
+    fn a_learner_goes_on_in_its_latest_life_as_what_it_was() {
+        let before = target(&MembershipChange::new().demote(node(3))).unwrap();
+        let readmission = MembershipChange::new().readmit(node(3));
+
+        let after = readmission.target(&before, second_life_of_three).unwrap();
+
+        let life = |membership: &Membership| membership.replica(node(3)).unwrap().incarnation;
+        assert_eq!([&before, &after].map(life), [0, 1].map(Incarnation::new));
+        assert_eq!(after.voters(), before.voters());
+        let again = readmission.target(&after, second_life_of_three);
+        let error = ChangeMembershipError::SameLife { node: node(3) };
+        assert_eq!(again, Err(error));
+    }
+
+    #[test]
+    fn the_old_life_of_a_voter_has_to_leave_the_quorum_first() {
+        let voters = Membership::of_ids(1..=3);
+        let readmit = |number| {
+            let change = MembershipChange::new().readmit(node(number));
+            change.target(&voters, second_life_of_three).unwrap_err()
+        };
+
+        // A voter that lives on is not asked to give up its vote.
+        let same = ChangeMembershipError::SameLife { node: node(2) };
+        assert_eq!(readmit(2), same);
+        let votes = ChangeMembershipError::StillVotes { node: node(3) };
+        assert_eq!(readmit(3), votes);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Server {
         .await?;
         let (store, machine) = open_state(&config)?;
         let node = spawn_node(&config, &log, network.clone(), machine).await?;
+        warn_without_vote(&node);
         let limits = Limits {
             deadline: config.request_deadline(),
             max_request_bytes: config.max_request_bytes,
@@ -249,6 +250,18 @@ async fn spawn_node(
     let mut node = NodeConfig::new(raft, initial);
     node.peers = peers;
     Node::spawn(node, backends).await.map_err(ServerError::Node)
+}
+
+/// Says what to do about a vote that is lost.
+fn warn_without_vote(node: &Node) {
+    let raft = node.status().raft;
+    if raft.awaits_readmission() {
+        let id = raft.replica.node.get();
+        warn!(
+            "this node lost its vote and takes no part; look after its disk, then have it taken \
+             in again with `etcdctl member promote {id:x}` at another member"
+        );
+    }
 }
 
 async fn serve(

@@ -18,7 +18,8 @@ pub struct Identity {
     pub cluster: u64,
     /// The node.
     pub node: NodeId,
-    /// Which life of the node.
+    /// Which life of the node the store was made for. A group that lost its vote
+    /// lives in a later one, which its vote store knows.
     pub incarnation: Incarnation,
 }
 

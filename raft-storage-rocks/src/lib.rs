@@ -7,8 +7,8 @@
 //! ```text
 //! column family   key                        record
 //! identity        "identity"                 format, cluster, node, incarnation
-//! identity        group | 'm'                mark: a vote was saved in this group
-//! state           group | 'v'                term and vote
+//! identity        group | 'm'                mark: a vote of which life was saved
+//! state           group | 'v'                term and vote, and of which life
 //! state           group | 'p'                the entry up to which the log is purged
 //! meta            group | index              term and kind of an entry
 //! payload         group | index              term of an entry, and what it holds
@@ -33,6 +33,13 @@
 //! was under way, all of it or nothing. A store that comes up with less than it
 //! had acknowledged is refused as damaged: RocksDB itself would take a record
 //! damaged in the middle of its write-ahead log for the end of it.
+//!
+//! # Lives
+//!
+//! A store is made for one life of one node, and its identity says so for good. A
+//! group whose vote is lost goes on in a later life of the node: its vote and its
+//! mark name that life then. They lie in different column families, so that damage
+//! to the vote leaves the mark, which says whose vote it was.
 //!
 //! The log lives in an instance of its own, apart from any state machine's.
 //!

@@ -10,7 +10,7 @@
 //! The key is part of the checksum but not of the record: a record that was moved
 //! to another key is recognised.
 
-use raft_core::{EntryKind, EntryMeta, HardState, LogId, LogIndex, Payload, Term};
+use raft_core::{EntryKind, EntryMeta, HardState, Incarnation, LogId, LogIndex, Payload, Term};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     VoteMark = 4,
     Meta = 5,
     Payload = 6,
+    LaterVote = 7,
+    LaterVoteMark = 8,
 }
 
 /// What a record holds; each body belongs to one kind.
@@ -52,6 +54,17 @@ pub(crate) struct PurgedBody(pub(crate) LogId);
 /// That a vote was saved once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub(crate) struct VoteMarkBody;
+
+/// Term and vote of another life of the node than the one the store was made for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LaterVoteBody {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) hard_state: HardState,
+}
+
+/// That a vote of such a life was saved once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LaterVoteMarkBody(pub(crate) Incarnation);
 
 /// What is known of an entry without its payload. The index is in the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -94,6 +107,14 @@ impl Body for HardState {
 
 impl Body for VoteMarkBody {
     const KIND: Kind = Kind::VoteMark;
+}
+
+impl Body for LaterVoteBody {
+    const KIND: Kind = Kind::LaterVote;
+}
+
+impl Body for LaterVoteMarkBody {
+    const KIND: Kind = Kind::LaterVoteMark;
 }
 
 impl Body for MetaBody {

@@ -25,6 +25,7 @@ use crate::writer::Writer;
 pub struct RocksStore {
     db: Arc<DB>,
     writer: Arc<Writer>,
+    identity: Identity,
     /// The bounds of the logs opened so far: handles to one log agree on them.
     logs: Arc<Mutex<BTreeMap<GroupId, Arc<GroupBounds>>>>,
 }
@@ -59,6 +60,7 @@ impl RocksStore {
         Ok(Self {
             db,
             writer: Arc::new(writer),
+            identity,
             logs: Arc::default(),
         })
     }
@@ -106,7 +108,8 @@ impl RocksStore {
 
     /// The term and vote of `group`.
     pub fn stable_store(&self, group: GroupId) -> RocksStableStore {
-        RocksStableStore::new(Arc::clone(&self.db), Arc::clone(&self.writer), group)
+        let (db, writer) = (Arc::clone(&self.db), Arc::clone(&self.writer));
+        RocksStableStore::new(db, writer, group, self.identity.incarnation)
     }
 
     /// Makes the next write fail before it reaches the disk, and so closes the

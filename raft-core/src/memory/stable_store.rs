@@ -1,17 +1,24 @@
 //! Term and vote in memory.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 
 use crate::error::StorageError;
-use crate::hard_state::HardState;
-use crate::stable_store::{StableState, StableStore};
+use crate::stable_store::{SavedVote, StableState, StableStore};
 
 /// A [`StableStore`] in memory. Clones share their content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryStableStore {
-    state: Arc<Mutex<Option<HardState>>>,
+    state: Arc<Mutex<StableState>>,
+}
+
+impl Default for MemoryStableStore {
+    fn default() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(StableState::Empty)),
+        }
+    }
 }
 
 impl MemoryStableStore {
@@ -19,17 +26,32 @@ impl MemoryStableStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Loses what was saved, as damage on a disk would: for tests of what a node
+    /// does then. A store that holds nothing stays as it is.
+    pub fn lose(&self) {
+        let mut state = self.lock();
+        if let StableState::Saved(vote) = *state {
+            *state = StableState::Lost {
+                incarnation: Some(vote.incarnation),
+                reason: "a test took it away".to_owned(),
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StableState> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
 }
 
 #[async_trait]
 impl StableStore for MemoryStableStore {
     async fn load(&self) -> Result<StableState, StorageError> {
-        let state = *self.state.lock().expect("no holder of this lock panics");
-        Ok(state.map_or(StableState::Empty, StableState::Saved))
+        Ok(self.lock().clone())
     }
 
-    async fn save(&self, state: HardState) -> Result<(), StorageError> {
-        *self.state.lock().expect("no holder of this lock panics") = Some(state);
+    async fn save(&self, vote: SavedVote) -> Result<(), StorageError> {
+        *self.lock() = StableState::Saved(vote);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use tokio::task::JoinError;
 
 use crate::error::{RestoreError, StorageError};
-use crate::types::{LogId, LogIndex, ReplicaId};
+use crate::types::{Incarnation, LogId, LogIndex, ReplicaId};
 
 /// Why a node does not start, or stopped.
 ///
@@ -12,16 +12,27 @@ use crate::types::{LogId, LogIndex, ReplicaId};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// The durable term and vote are gone. Voting again in a term in which it
-    /// voted already could elect two leaders.
+    /// The durable term and vote are gone, and the store cannot tell whose they
+    /// were. Voting again in a term in which it voted already could elect two
+    /// leaders. (Where the store can tell, the node starts in its next life.)
     #[error(
-        "the vote of {replica} is lost ({reason}), so it must not vote as who it was; remove it from its group and add it again with empty storage and a higher incarnation"
+        "the vote of {replica} is lost ({reason}) and so is which life of the node gave it, so it must not vote as who it was; remove it from its group and add it again with empty storage and a higher incarnation"
     )]
     VoteLost {
         /// Whose vote.
         replica: ReplicaId,
         /// How that shows.
         reason: String,
+    },
+    /// The stores hold the vote of an earlier life than the configured one.
+    #[error(
+        "the vote store is that of an earlier life of the node ({found}) than {replica}; give the new life empty storage, or configure the life that the node began with"
+    )]
+    EarlierLife {
+        /// Who the configuration says it is.
+        replica: ReplicaId,
+        /// Whose vote there is.
+        found: Incarnation,
     },
     /// The configuration or the stored state does not make a replica.
     #[error("the replica cannot be built from its configuration and stored state")]
@@ -46,16 +57,14 @@ pub enum NodeError {
         /// What the state machine holds.
         applied: LogId,
     },
-    /// A membership in the log is not what was written, so nobody can tell who
-    /// belongs to the group. Other damage is mended from peers.
+    /// The membership in force is damaged in the log, and the state machine, which
+    /// applied it, does not know it either. Other damage is mended from peers.
     #[error(
-        "the membership at log entry {index} is corrupt: {reason}; replace this replica, or restore its log from a copy that is not older"
+        "the membership at log entry {index} is corrupt, and the state machine does not know it; replace this replica, or restore its log from a copy that is not older"
     )]
     CorruptEntry {
         /// Its position.
         index: LogIndex,
-        /// How that shows.
-        reason: String,
     },
     /// The log store answers something that contradicts its contract.
     #[error("the log store contradicts itself: {what}")]

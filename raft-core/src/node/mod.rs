@@ -22,6 +22,7 @@ mod error;
 mod held_up;
 mod helpers;
 mod inbound;
+mod life;
 mod metrics;
 mod operator;
 mod outbound;
@@ -33,6 +34,7 @@ mod requests;
 mod restore;
 mod snapshots;
 mod status;
+mod stored;
 mod streams;
 
 use std::fmt;
@@ -168,11 +170,17 @@ impl Node {
     /// Starts a replica from what its stores hold; on the current tokio runtime,
     /// which needs its timers enabled.
     ///
+    /// The life of the replica is the configured one until the vote store knows a
+    /// later one. If the vote is lost, the node goes on in its next life with the
+    /// data that it has, as a replica that has no vote until its group readmits
+    /// it ([`MembershipChange::readmit`]); [`Node::config`] says which life it is.
+    ///
     /// # Errors
     ///
-    /// A configuration that cannot work, a store that fails, a lost vote, or
-    /// stored state that contradicts itself. Nothing runs then.
-    pub async fn spawn(config: NodeConfig, backends: Backends) -> Result<Self, NodeError> {
+    /// A configuration that cannot work, a store that fails, a lost vote of which
+    /// the store cannot tell whose it was, or stored state that contradicts
+    /// itself. Nothing runs then.
+    pub async fn spawn(mut config: NodeConfig, backends: Backends) -> Result<Self, NodeError> {
         let clock = Clock::started_now();
         let Backends {
             log,
@@ -184,11 +192,12 @@ impl Node {
             .applied()
             .await
             .map_err(|source| NodeError::storage("the state machine", source))?;
-        let restored = restore::load(&config, log.as_ref(), stable.as_ref(), applied).await?;
+        let (replica, restored) =
+            restore::load(&config, log.as_ref(), stable.as_ref(), applied).await?;
+        config.raft.replica = replica;
         let raft = Raft::restore(config.raft.clone(), restored, clock.now())?;
 
         let durable_applied = state_machine.durable_applied();
-        let replica = config.raft.replica;
         let group = config.raft.group;
         let metrics = Arc::new(Metrics::of(replica.node, group));
         let mailbox = Arc::new(Mailbox::new(&config, Arc::clone(&metrics)));
@@ -199,6 +208,7 @@ impl Node {
         let stores = Stores {
             log: Arc::clone(&log),
             stable,
+            incarnation: replica.incarnation,
         };
         let parts = Parts {
             raft,
@@ -320,7 +330,7 @@ impl Node {
         self.handle.status.clone()
     }
 
-    /// How the replica is configured.
+    /// How the replica is configured; its identity is that of the life it lives.
     pub fn config(&self) -> &Config {
         &self.handle.config
     }

@@ -24,8 +24,8 @@ use crate::error::StorageError;
 use crate::hard_state::HardState;
 use crate::log_store::{AppendBatch, LogStore};
 use crate::protocol::{Persist, PersistToken};
-use crate::stable_store::StableStore;
-use crate::types::{LogId, LogIndex};
+use crate::stable_store::{SavedVote, StableStore};
+use crate::types::{Incarnation, LogId, LogIndex};
 
 /// Entries up to this size share a sync; what queues beyond goes with the next
 /// one, so that a flood does not make its first entries wait for its last.
@@ -43,6 +43,8 @@ pub(super) enum WriteJob {
 pub(super) struct Stores {
     pub(super) log: Arc<dyn LogStore>,
     pub(super) stable: Arc<dyn StableStore>,
+    /// The life whose votes are saved.
+    pub(super) incarnation: Incarnation,
 }
 
 impl Stores {
@@ -175,8 +177,13 @@ async fn repair(log: &dyn LogStore, entries: LogSlice) -> Result<Vec<Completion>
 
 /// Term and vote first: entries of a term must not outlive the knowledge of it.
 async fn write(stores: &Stores, group: Group) -> Result<PersistToken, NodeError> {
-    if let Some(state) = group.hard_state {
-        let saved = stores.stable.save(state).await;
+    if let Some(hard_state) = group.hard_state {
+        let incarnation = stores.incarnation;
+        let vote = SavedVote {
+            incarnation,
+            hard_state,
+        };
+        let saved = stores.stable.save(vote).await;
         saved.map_err(|source| NodeError::storage("saving term and vote", source))?;
     }
     let token = group.token;

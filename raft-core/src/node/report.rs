@@ -22,9 +22,11 @@ impl Driver {
             | Event::SnapshotSending { .. }
             | Event::SnapshotInstalling { .. }
             | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
-            Event::EntryDamaged { .. } | Event::EntryMended { .. } | Event::DiskHealth { .. } => {
-                tracing::warn!(%node, %group, "{event}")
-            }
+            Event::EntryDamaged { .. }
+            | Event::EntryMended { .. }
+            | Event::AwaitsReadmission { .. }
+            | Event::LaterLifeHeard { .. }
+            | Event::DiskHealth { .. } => tracing::warn!(%node, %group, "{event}"),
             _ => tracing::debug!(%node, %group, "{event}"),
         }
     }

@@ -100,6 +100,18 @@ pub enum Event {
         /// Which of both.
         is_ill: bool,
     },
+    /// The group knows this node by an earlier life, whose vote is lost: the
+    /// replica has no vote until it is readmitted.
+    AwaitsReadmission {
+        /// The life that is a member.
+        earlier: ReplicaId,
+    },
+    /// A member's node answers in a later life, because its vote is lost: it can
+    /// be readmitted.
+    LaterLifeHeard {
+        /// The life in which it answers.
+        replica: ReplicaId,
+    },
     /// A message made no sense, or came from nobody known, and was dropped.
     MessageDropped {
         /// Its sender.
@@ -156,6 +168,16 @@ impl fmt::Display for Event {
             Self::Purged { up_to } => write!(f, "forgets its log up to {up_to}"),
             Self::EntryDamaged { log_id } => write!(f, "finds entry {log_id} damaged"),
             Self::EntryMended { log_id } => write!(f, "mends entry {log_id} with a peer's copy"),
+            Self::AwaitsReadmission { earlier } => write!(
+                f,
+                "has no vote, because that of {earlier} is lost: the group can readmit it (demote \
+                 it, readmit it, promote it)"
+            ),
+            Self::LaterLifeHeard { replica } => write!(
+                f,
+                "hears {replica}, whose node lost its vote: it can be readmitted (demote it, \
+                 readmit it, promote it)"
+            ),
             Self::DiskHealth { is_ill: true } => f.write_str("has a disk that does not keep up"),
             Self::DiskHealth { is_ill: false } => f.write_str("has a disk that keeps up again"),
             Self::MessageDropped { from, reason } => {

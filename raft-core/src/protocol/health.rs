@@ -59,8 +59,8 @@ impl Raft {
         oldest.map(|at| at + self.config.disk_stall_timeout)
     }
 
-    /// Whether this replica may campaign: it votes, its disk works, and its state
-    /// machine is whole and not far behind.
+    /// Whether this replica may campaign: it votes, knows the membership in force,
+    /// its disk works, and its state machine is whole and not far behind.
     ///
     /// A voter that a configuration removes campaigns on until that is committed
     /// (Thesis §4.2.2): it may be the only one whose log can win. Its own vote
@@ -71,6 +71,7 @@ impl Raft {
             .commit_index()
             .distance_from(self.log.last_applied());
         self.log.may_need(self.config.replica)
+            && self.log.membership_is_known()
             && !self.is_installing()
             && !self.disk_is_ill()
             && !self.is_unfit_by_damage()

@@ -138,7 +138,7 @@ impl Raft {
     }
 
     pub(super) fn on_heartbeat_reply(&mut self, envelope: &Envelope, body: HeartbeatReply) {
-        if !self.is_answer_to_us(envelope) {
+        if self.is_from_later_life(envelope.from) || !self.is_answer_to_us(envelope) {
             return;
         }
         let (now, patience) = (self.now, self.config.election_timeout_min);

@@ -35,6 +35,7 @@ mod pending_proposals;
 mod proposals;
 mod quorum;
 pub(crate) mod random;
+mod readmission;
 mod reads;
 mod reconfigure;
 mod repair;
@@ -227,6 +228,10 @@ impl Raft {
         if raft.is_only_voter() {
             raft.timers.election = now;
         }
+        raft.report_lost_life();
+        for &index in &restored.damaged {
+            raft.note_damage(index);
+        }
         Ok(raft)
     }
 
@@ -309,7 +314,7 @@ impl Raft {
     fn on_message(&mut self, envelope: Envelope) {
         let from = envelope.from;
         if envelope.group != self.config.group || envelope.to != self.config.replica {
-            return self.drop_message(from, "addressed to another replica");
+            return self.on_message_to_another(&envelope);
         }
         if envelope.term > MAX_TERM {
             return self.drop_message(from, "a term that no cluster reaches");

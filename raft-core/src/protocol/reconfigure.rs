@@ -23,7 +23,7 @@ impl Raft {
     ) -> Result<LogId, ChangeMembershipError> {
         self.check_may_change()?;
         let current = self.log.membership();
-        let target = change.target(current)?;
+        let target = change.target(current, |node| self.latest_life(node))?;
         self.check_target(&target)?;
         let next = if target.voters() == current.voters() {
             target

@@ -171,7 +171,10 @@ impl Raft {
         let own = self.config.replica;
         let membership = std::sync::Arc::clone(self.log.membership());
         for log_id in wanted {
-            for peer in membership.replicas().filter(|&replica| replica != own) {
+            // The leader may be nobody we know, if a membership is what is damaged.
+            let leader = self.leader().filter(|&leader| !membership.contains(leader));
+            let peers = membership.replicas().chain(leader);
+            for peer in peers.filter(|&replica| replica != own) {
                 self.send(peer, Message::FetchEntry(FetchEntry { log_id }));
             }
         }
@@ -293,6 +296,7 @@ impl Raft {
         if let Some(damaged) = self.repairs.damaged.get_mut(&index) {
             damaged.copy = Some(entry.clone());
         }
+        self.log.learn_membership(&entry);
         self.emit(Event::EntryMended { log_id });
         let run = LogSlice::new(vec![entry]).expect("one entry is a run");
         self.outputs.push_back(Output::Repair(run));

@@ -19,10 +19,14 @@ pub struct Restored {
     /// The membership in force before the first entry of the log: the
     /// group's first one, or the one of the snapshot.
     pub membership: Arc<Membership>,
-    /// The memberships in the log, with the index of their entries, rising.
+    /// The memberships in the log, with the index of their entries, rising. One
+    /// may be missing if its entry is damaged.
     pub membership_entries: Vec<(LogIndex, Arc<Membership>)>,
     /// Last entry whose effect the state machine holds. It is committed.
     pub last_applied: LogIndex,
+    /// Entries that are known to be damaged. Whoever is not sure of an entry above
+    /// `last_applied` reads it before this: else damage is acknowledged as durable.
+    pub damaged: Vec<LogIndex>,
 }
 
 impl Restored {
@@ -35,6 +39,7 @@ impl Restored {
             membership: Arc::new(membership),
             membership_entries: Vec::new(),
             last_applied: LogIndex::ZERO,
+            damaged: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::replication::ProgressState;
 use super::role::Role;
 use crate::hard_state::HardState;
 use crate::membership::Membership;
-use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
+use crate::types::{Incarnation, LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// A replica's part in its group.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -81,6 +81,14 @@ impl Status {
     pub const fn term(&self) -> Term {
         self.hard_state.current_term
     }
+
+    /// Whether the membership names an earlier life of this node, whose vote is
+    /// lost: this one has no vote, gets no entries, and waits to be readmitted
+    /// ([`MembershipChange::readmit`](crate::MembershipChange::readmit)).
+    pub fn awaits_readmission(&self) -> bool {
+        let known = self.membership.replica(self.replica.node);
+        known.is_some_and(|known| known.incarnation < self.replica.incarnation)
+    }
 }
 
 /// A follower as its leader sees it.
@@ -96,6 +104,10 @@ pub struct FollowerStatus {
     pub is_active: bool,
     /// How it is brought up to date.
     pub state: FollowerState,
+    /// The later life in which the node answers, because this one's vote is lost;
+    /// the group can readmit it
+    /// ([`MembershipChange::readmit`](crate::MembershipChange::readmit)).
+    pub latest_life: Option<Incarnation>,
 }
 
 /// How a leader brings a follower up to date.
@@ -162,6 +174,7 @@ impl Raft {
                     ProgressState::Replicate => FollowerState::Replicate,
                     ProgressState::Snapshot { .. } => FollowerState::Snapshot,
                 },
+                latest_life: progress.latest_life,
             })
             .collect()
     }

@@ -2,7 +2,9 @@
 
 use raft_core::memory::MemoryStableStore;
 use raft_core::testing::conformance::stable_store::{self, StableStoreHarness};
-use raft_core::{HardState, StableState, StableStore, StorageError, async_trait};
+use raft_core::{
+    HardState, Incarnation, SavedVote, StableState, StableStore, StorageError, async_trait,
+};
 use tokio::task::yield_now;
 
 /// How a store breaks its contract.
@@ -18,6 +20,10 @@ enum Flaw {
     TakesLostForEmpty,
     /// 5: goes on after a failure.
     GoesOnAfterFailure,
+    /// 6: says that a lost vote was the first life's, whosever it was.
+    NamesTheFirstLife,
+    /// 7: stays lost.
+    StaysLost,
 }
 
 struct Broken {
@@ -50,7 +56,10 @@ impl StableStoreHarness for Broken {
     }
 
     async fn lose_value(&mut self) -> bool {
-        self.disk = MemoryStableStore::new();
+        match self.flaw {
+            Flaw::NamesTheFirstLife | Flaw::StaysLost => self.disk.lose(),
+            _ => self.disk = MemoryStableStore::new(),
+        }
         true
     }
 
@@ -68,22 +77,34 @@ struct BrokenStore {
 #[async_trait]
 impl StableStore for BrokenStore {
     async fn load(&self) -> Result<StableState, StorageError> {
-        self.disk.load().await
+        Ok(match (self.flaw, self.disk.load().await?) {
+            (Flaw::NamesTheFirstLife, StableState::Lost { reason, .. }) => StableState::Lost {
+                incarnation: Some(Incarnation::default()),
+                reason,
+            },
+            (_, state) => state,
+        })
     }
 
-    async fn save(&self, state: HardState) -> Result<(), StorageError> {
+    async fn save(&self, vote: SavedVote) -> Result<(), StorageError> {
         match (self.flaw, self.disk.load().await?) {
-            (Flaw::KeepsTheFirst, StableState::Saved(_)) => Ok(()),
+            (Flaw::KeepsTheFirst, StableState::Saved(_))
+            | (Flaw::StaysLost, StableState::Lost { .. }) => Ok(()),
             (Flaw::TearsSaves, StableState::Saved(before)) => {
                 let torn = HardState {
-                    current_term: state.current_term,
-                    ..before
+                    current_term: vote.hard_state.current_term,
+                    ..before.hard_state
                 };
-                self.disk.save(torn).await?;
+                self.disk
+                    .save(SavedVote {
+                        hard_state: torn,
+                        ..vote
+                    })
+                    .await?;
                 yield_now().await;
-                self.disk.save(state).await
+                self.disk.save(vote).await
             }
-            _ => self.disk.save(state).await,
+            _ => self.disk.save(vote).await,
         }
     }
 }
@@ -119,4 +140,18 @@ async fn a_vote_store_that_takes_lost_for_empty_is_caught() {
 async fn a_vote_store_that_goes_on_after_a_failure_is_caught() {
     let mut harness = with(Flaw::GoesOnAfterFailure);
     stable_store::after_a_failed_save_the_store_is_closed(&mut harness).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "duty 6, the life of a lost vote")]
+async fn a_vote_store_that_names_an_earlier_life_is_caught() {
+    let mut harness = with(Flaw::NamesTheFirstLife);
+    stable_store::a_lost_vote_is_followed_by_one_of_the_next_life(&mut harness).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "duty 7, a lost vote can be followed by another")]
+async fn a_vote_store_that_stays_lost_is_caught() {
+    let mut harness = with(Flaw::StaysLost);
+    stable_store::a_lost_vote_is_followed_by_one_of_the_next_life(&mut harness).await;
 }

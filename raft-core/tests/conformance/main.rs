@@ -53,7 +53,8 @@ impl StableStoreHarness for Sound {
     async fn crash(&mut self, _store: MemoryStableStore) {}
 
     async fn lose_value(&mut self) -> bool {
-        false
+        self.stable.lose();
+        true
     }
 
     async fn fail_next_save(&mut self, _store: &MemoryStableStore) -> bool {

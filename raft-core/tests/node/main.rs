@@ -4,6 +4,7 @@ mod endings;
 mod faults;
 mod group;
 mod hosts;
+mod lost_vote;
 mod streams;
 
 use bytes::Bytes;

@@ -34,6 +34,7 @@ pub(crate) enum Command {
     },
     Crash(Vec<NodeId>),
     Restart(Vec<NodeId>),
+    LoseVote(NodeId),
     Pause(NodeId),
     Resume(NodeId),
     Timeout(NodeId),
@@ -134,6 +135,7 @@ fn parse_plain(name: &str, rest: &[&str]) -> Result<Command, String> {
     Ok(match name {
         "crash" => Command::Crash(nodes(rest)?),
         "restart" => Command::Restart(nodes(rest)?),
+        "lose-vote" => Command::LoseVote(one(rest)?),
         "pause" => Command::Pause(one(rest)?),
         "resume" => Command::Resume(one(rest)?),
         "timeout" => Command::Timeout(one(rest)?),
@@ -257,6 +259,7 @@ fn change(text: &str) -> Result<MembershipChange, String> {
             "demote" => change.demote(replica.node),
             "remove" => change.remove(replica.node),
             "update" => change.update(replica.node, info),
+            "readmit" => change.readmit(replica.node),
             _ => return Err(format!("there is no step `{verb}`")),
         };
     }

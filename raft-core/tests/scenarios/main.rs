@@ -49,6 +49,7 @@ scenarios! {
     figure_7
     figure_8
     forwarding
+    lost_vote
     reads
     remove_and_add_again
     removed_members

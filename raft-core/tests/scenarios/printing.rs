@@ -163,6 +163,7 @@ pub(crate) fn change(change: &MembershipChange) -> String {
             MembershipStep::Demote { .. } => "demote",
             MembershipStep::Remove { .. } => "remove",
             MembershipStep::Update { .. } => "update",
+            MembershipStep::Readmit { .. } => "readmit",
         };
         format!("{verb} {}", step.node())
     });

@@ -4,6 +4,9 @@
 //! run, or whose address has a typo, could cost the cluster its quorum. One that
 //! was not asked for as a learner votes as soon as it has caught up, without
 //! further ado. Its number is one that no member ever had.
+//!
+//! A member whose node lost its vote runs on without one, as another replica under
+//! the same number. Promoting it takes it in again.
 
 use raft_core::{MemberInfo, Membership, MembershipChange, NodeId};
 use tonic::{Request, Response, Status, async_trait};
@@ -165,13 +168,7 @@ impl cluster_server::Cluster for Cluster {
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
         let deadline = self.backend.admit(request.metadata())?;
         let id = request.into_inner().id;
-        let membership = self
-            .backend
-            .change_members(deadline, |membership| {
-                let (node, _) = find(membership, id)?;
-                Ok(MembershipChange::new().promote(node))
-            })
-            .await?;
+        let membership = self.backend.promote_member(deadline, id).await?;
         Ok(Response::new(pb::MemberPromoteResponse {
             header: self.header(),
             members: member::list(&membership),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{ChangeMembershipError, Membership, MembershipChange, NodeId, TransferError};
+use raft_core::{
+    ChangeMembershipError, MemberInfo, Membership, MembershipChange, NodeId, TransferError,
+};
 use tokio::time::{sleep, timeout_at};
 use tonic::Code;
 use tracing::info;
@@ -11,6 +13,7 @@ use tracing::info;
 use super::backend::Backend;
 use super::deadline::Deadline;
 use super::error::ApiError;
+use crate::member::MemberContext;
 
 /// Between two tries while another change is under way.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -80,23 +83,79 @@ impl Backend {
     pub(super) async fn change_members(
         &self,
         deadline: Deadline,
-        mut decide: impl FnMut(&Membership) -> Result<MembershipChange, ApiError>,
+        decide: impl FnMut(&Membership) -> Result<MembershipChange, ApiError>,
     ) -> Result<Arc<Membership>, ApiError> {
+        self.try_change(deadline, decide).await?.map_err(refusal)
+    }
+
+    /// Lets a member vote. A learner does at once. One whose node lost its vote is
+    /// taken in again: its old life leaves the quorum, the life in which it answers
+    /// becomes a learner, and the leader lets that vote as soon as it has caught up.
+    pub(super) async fn promote_member(
+        &self,
+        deadline: Deadline,
+        id: u64,
+    ) -> Result<Arc<Membership>, ApiError> {
+        let node = NodeId::new(id);
+        let change = MembershipChange::new;
+        loop {
+            let readmission = self.try_change(deadline, |_| Ok(change().readmit(node)));
+            match readmission.await? {
+                Ok(_) => return self.let_vote_when_caught_up(deadline, node).await,
+                Err(ChangeMembershipError::SameLife { .. }) => {
+                    let promote = |_: &Membership| Ok(change().promote(node));
+                    return self.change_members(deadline, promote).await;
+                }
+                Err(ChangeMembershipError::StillVotes { .. }) => {
+                    let demote = |_: &Membership| Ok(change().demote(node));
+                    self.change_members(deadline, demote).await?;
+                }
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+    }
+
+    async fn let_vote_when_caught_up(
+        &self,
+        deadline: Deadline,
+        node: NodeId,
+    ) -> Result<Arc<Membership>, ApiError> {
+        self.change_members(deadline, |membership| {
+            let info = membership.members().get(&node);
+            let info = info.ok_or(MemberError::NotFound)?;
+            let context = MemberContext {
+                promote: true,
+                ..MemberContext::of(info)
+            };
+            let info = MemberInfo {
+                context: context.to_bytes(),
+                ..info.clone()
+            };
+            Ok(MembershipChange::new().update(node, info))
+        })
+        .await
+    }
+
+    /// As `change_members`, with the reason in Raft's words.
+    async fn try_change(
+        &self,
+        deadline: Deadline,
+        mut decide: impl FnMut(&Membership) -> Result<MembershipChange, ApiError>,
+    ) -> Result<Result<Arc<Membership>, ChangeMembershipError>, ApiError> {
         loop {
             // This member may have been cut off: the decision needs the latest members.
             self.linearize(deadline).await?;
             let change = decide(&self.status().raft.membership)?;
             let asked = self.node().change_membership(change);
             let error = match timeout_at(deadline.at(), asked).await {
-                Ok(Ok(changed)) => return Ok(changed.membership),
+                Ok(Ok(changed)) => return Ok(Ok(changed.membership)),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ApiError::Timeout),
             };
-            let gives_up = !is_worth_another_try(&error)
+            let is_over = !is_worth_another_try(&error)
                 || timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err();
-            if gives_up {
-                info!(%error, "the members were not changed as a client asked");
-                return Err(refusal(error));
+            if is_over {
+                return Ok(Err(error));
             }
         }
     }
@@ -132,6 +191,7 @@ const fn is_worth_another_try(error: &ChangeMembershipError) -> bool {
 }
 
 fn refusal(error: ChangeMembershipError) -> ApiError {
+    info!(%error, "the members were not changed as a client asked");
     use ChangeMembershipError as Change;
     let in_words_of_etcd = match error {
         Change::NoLeader => return ApiError::NoLeader,
@@ -139,7 +199,9 @@ fn refusal(error: ChangeMembershipError) -> ApiError {
         Change::Overloaded { .. } | Change::InProgress { .. } => return ApiError::TooManyRequests,
         Change::UnknownMember { .. } => MemberError::NotFound,
         Change::AlreadyMember { .. } => MemberError::Exists,
-        Change::AlreadyVoter { .. } => MemberError::NotALearner,
+        Change::AlreadyVoter { .. } | Change::StillVotes { .. } | Change::SameLife { .. } => {
+            MemberError::NotALearner
+        }
         Change::NotCaughtUp { .. } | Change::NotAnswering { .. } => MemberError::LearnerNotReady,
         Change::NoVoterLeft | Change::QuorumUnavailable { .. } => MemberError::NotEnoughStarted,
         _ => return ApiError::Timeout,

@@ -177,3 +177,39 @@ async fn leadership_moves_where_an_operator_sends_it() {
 
     assert_eq!(cluster.leader().await, target);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_vote_is_promoted_anew_and_votes_again() {
+    let mut cluster = TestCluster::start(3).await;
+    let leader = cluster.leader().await;
+    let (lost, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let mut client = cluster.kv(other).await;
+    client.put(put("key", "before")).await.unwrap();
+    cluster.stop(lost).await;
+    cluster.lose_vote(lost);
+
+    cluster.restart(lost).await;
+    let raft = cluster.node(lost).status().raft;
+    assert_eq!(raft.replica.incarnation.get(), 1);
+    assert!(raft.awaits_readmission());
+    client.put(put("key", "during")).await.unwrap();
+    // Until the leader has heard of it, it looks like any other voter.
+    let id = raft.replica.node.get();
+    let mut members = cluster.members(other).await;
+    while let Err(refusal) = members
+        .member_promote(pb::MemberPromoteRequest { id })
+        .await
+    {
+        assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let mut status = cluster.node(lost).watch();
+    let votes = status.wait_for(|status| status.raft.membership.votes(raft.replica));
+    votes.await.unwrap();
+    // It is one of two now, without which nothing commits.
+    cluster.stop(leader).await;
+    client.put(put("key", "after")).await.unwrap();
+    let read = cluster.kv(lost).await.range(get("key")).await.unwrap();
+    assert_eq!(values(&read.into_inner()), ["after"]);
+}

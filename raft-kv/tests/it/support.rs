@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use raft_core::NodeId;
+use raft_core::node::Node;
 use raft_kv::config::{ClusterState, Config, InitialMember, Settings, TlsSettings};
 use raft_kv::proto::etcdserverpb as pb;
 use raft_kv::proto::etcdserverpb::cluster_client::ClusterClient;
@@ -11,6 +12,7 @@ use raft_kv::proto::etcdserverpb::kv_client::KvClient;
 use raft_kv::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use raft_kv::server::Server;
 use raft_transport_quic::DevAuthority;
+use rocksdb::{DB, Options};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
@@ -102,6 +104,24 @@ impl TestCluster {
     pub(crate) async fn stop(&mut self, place: usize) {
         let server = self.nodes[place].server.take().expect("the node runs");
         server.stop().await;
+    }
+
+    /// The Raft node of the server at `place`.
+    pub(crate) fn node(&self, place: usize) -> &Node {
+        let server = self.nodes[place].server.as_ref();
+        server.expect("the node runs").node()
+    }
+
+    /// Takes the vote from the disk of the node at `place`, which does not run.
+    pub(crate) fn lose_vote(&self, place: usize) {
+        let data = self.nodes[place].settings.data_dir.as_ref();
+        let path = data.expect("every node has one").join("raft");
+        let families = DB::list_cf(&Options::default(), &path).unwrap();
+        let db = DB::open_cf(&Options::default(), &path, families).unwrap();
+        let vote = [&0_u64.to_be_bytes()[..], b"v"].concat();
+        let family = db.cf_handle("state").unwrap();
+        assert!(db.get_cf(family, &vote).unwrap().is_some(), "no vote there");
+        db.delete_cf(family, &vote).unwrap();
     }
 
     /// Where the leader is, as soon as all running nodes agree on one.

@@ -1,11 +1,11 @@
 //! Damage is reported with its place, and never returned as data.
 
 use raft_core::{
-    HardState, LogId, LogIndex, LogSlice, LogStore, ReplicaId, StableState, StableStore,
-    StorageError, StoredEntry, Term,
+    Incarnation, LogId, LogIndex, LogSlice, LogStore, StableState, StableStore, StorageError,
+    StoredEntry,
 };
 
-use crate::support::{GROUP, Place, append, entry, entry_key, vote_key};
+use crate::support::{GROUP, Place, append, entry, entry_key, mark_key, vote_key, vote_of};
 
 #[tokio::test]
 async fn every_flipped_byte_of_a_payload_is_reported_with_the_entrys_index() {
@@ -83,17 +83,35 @@ async fn damaged_metadata_is_reported_by_entry() {
 async fn a_damaged_vote_is_lost_and_not_empty() {
     let place = Place::new();
     let stable = place.open().stable_store(GROUP);
-    let state = HardState {
-        current_term: Term::new(4),
-        voted_for: Some(ReplicaId::first(2)),
-    };
-    stable.save(state).await.unwrap();
+    stable.save(vote_of(0, 4)).await.unwrap();
     drop(stable);
     place.rewrite("state", &vote_key(), |record| record[7] ^= 1);
 
-    let found = place.open().stable_store(GROUP).load().await.unwrap();
+    assert_eq!(life_of_lost_vote(&place).await, Some(0));
+}
 
-    assert!(matches!(found, StableState::Lost { .. }), "{found:?}");
+/// The life whose vote is lost, as far as the store can tell.
+async fn life_of_lost_vote(place: &Place) -> Option<u64> {
+    match place.open().stable_store(GROUP).load().await.unwrap() {
+        StableState::Lost { incarnation, .. } => incarnation.map(Incarnation::get),
+        found => panic!("{found:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_mark_says_whose_vote_is_lost_and_damaged_it_says_nothing() {
+    let place = Place::new();
+    let stable = place.open().stable_store(GROUP);
+    stable.save(vote_of(0, 4)).await.unwrap();
+    stable.save(vote_of(300, 4)).await.unwrap();
+    drop(stable);
+
+    place.rewrite("state", &vote_key(), |record| record[7] ^= 1);
+    assert_eq!(life_of_lost_vote(&place).await, Some(300));
+    place.remove("state", &vote_key());
+    assert_eq!(life_of_lost_vote(&place).await, Some(300));
+    place.rewrite("identity", &mark_key(), |record| record[7] ^= 1);
+    assert_eq!(life_of_lost_vote(&place).await, None);
 }
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use raft_core::{HardState, LogId, LogIndex, LogStore, StableState, StableStore, Term};
+use raft_core::{LogId, LogIndex, LogStore, StableState, StableStore};
 use raft_storage_rocks::RocksStore;
 
-use crate::support::{GROUP, Place, append, entry, open};
+use crate::support::{GROUP, Place, append, entry, open, vote_of};
 
 /// Set for the process that is to be killed: where its store is.
 const PLACE: &str = "RAFT_STORAGE_CRASH_TEST";
@@ -66,7 +66,7 @@ impl Content {
         let vote = store.stable_store(GROUP).load().await.unwrap();
         Self {
             term: match vote {
-                StableState::Saved(state) => state.current_term.get(),
+                StableState::Saved(vote) => vote.hard_state.current_term.get(),
                 StableState::Empty => 0,
                 lost => panic!("{lost:?}"),
             },
@@ -121,11 +121,8 @@ async fn perform(store: &RocksStore, write: Write) {
     let log = store.log_store(GROUP).unwrap();
     match write {
         Write::Vote { term } => {
-            let state = HardState {
-                current_term: Term::new(term),
-                voted_for: None,
-            };
-            store.stable_store(GROUP).save(state).await.unwrap();
+            let stable = store.stable_store(GROUP);
+            stable.save(vote_of(0, term)).await.unwrap();
         }
         Write::Append { first, term, count } => {
             let run = (first..first + count).map(|index| entry(term, index));

@@ -6,12 +6,12 @@ use std::process::Command;
 
 use bytes::Bytes;
 use raft_core::{
-    AppendBatch, Entry, HardState, LogId, LogIndex, LogSlice, LogStore, RequestId, StableStore,
-    StorageError, StorageHealth, StoredEntry,
+    AppendBatch, Entry, LogId, LogIndex, LogSlice, LogStore, RequestId, StableStore, StorageError,
+    StorageHealth, StoredEntry,
 };
 use raft_storage_rocks::RocksOptions;
 
-use crate::support::{GROUP, Place, append, entry, identity};
+use crate::support::{GROUP, Place, append, entry, identity, vote_of};
 
 /// Set for the process whose files may not grow: where its store is.
 const PLACE: &str = "RAFT_STORAGE_FAILURE_TEST";
@@ -54,7 +54,7 @@ async fn child_process_whose_files_may_not_grow() {
         log.append(large(next)).await,
         log.purge(LogId::new(1, 1)).await,
         log.reset(LogId::new(1, 1)).await,
-        stable.save(HardState::default()).await,
+        stable.save(vote_of(0, 1)).await,
     ];
     for refusal in refusals {
         assert!(matches!(refusal, Err(StorageError::Closed)), "{refusal:?}");
@@ -101,7 +101,7 @@ async fn a_failure_in_one_group_closes_the_whole_store() {
     let (log, stable) = (store.log_store(GROUP).unwrap(), store.stable_store(GROUP));
     store.fail_next_write();
 
-    let failed = stable.save(HardState::default()).await;
+    let failed = stable.save(vote_of(0, 1)).await;
 
     assert!(matches!(failed, Err(StorageError::Io { .. })), "{failed:?}");
     let refused = log.append(large(1)).await;

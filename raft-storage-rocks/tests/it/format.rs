@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use raft_core::{
-    AppendBatch, Entry, HardState, Incarnation, LogId, LogIndex, LogSlice, LogStore, MemberInfo,
-    Membership, NodeId, Payload, ReplicaId, RequestId, StableState, StableStore, StoredEntry, Term,
+    AppendBatch, Entry, GroupId, HardState, Incarnation, LogId, LogIndex, LogSlice, LogStore,
+    MemberInfo, Membership, NodeId, Payload, ReplicaId, RequestId, SavedVote, StableState,
+    StableStore, StoredEntry, Term,
 };
 use raft_storage_rocks::RocksStore;
 use rocksdb::IteratorMode;
@@ -21,13 +22,19 @@ fn golden_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1/records.txt")
 }
 
-fn vote() -> HardState {
-    HardState {
-        current_term: Term::new(300),
-        voted_for: Some(ReplicaId {
-            node: NodeId::new(2),
-            incarnation: Incarnation::new(1),
-        }),
+/// In this one the node lost a vote.
+const OTHER_GROUP: GroupId = GroupId::new(1);
+
+fn vote(life: u64) -> SavedVote {
+    SavedVote {
+        incarnation: Incarnation::new(life),
+        hard_state: HardState {
+            current_term: Term::new(300),
+            voted_for: Some(ReplicaId {
+                node: NodeId::new(2),
+                incarnation: Incarnation::new(1),
+            }),
+        },
     }
 }
 
@@ -67,7 +74,10 @@ async fn fill(store: &RocksStore) {
         entries: LogSlice::new(entries()).unwrap(),
     };
     log.append(batch).await.unwrap();
-    store.stable_store(GROUP).save(vote()).await.unwrap();
+    let stable = store.stable_store(GROUP);
+    stable.save(vote(0)).await.unwrap();
+    let stable = store.stable_store(OTHER_GROUP);
+    stable.save(vote(70_000)).await.unwrap();
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -137,5 +147,7 @@ async fn every_record_of_format_1_is_read() {
     assert_eq!(found.unwrap(), expected);
     assert_eq!(log.bounds().await.unwrap().purged, LogId::new(1, 1));
     let state = store.stable_store(GROUP).load().await.unwrap();
-    assert_eq!(state, StableState::Saved(vote()));
+    assert_eq!(state, StableState::Saved(vote(0)));
+    let state = store.stable_store(OTHER_GROUP).load().await.unwrap();
+    assert_eq!(state, StableState::Saved(vote(70_000)));
 }

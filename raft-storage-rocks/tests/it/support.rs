@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use raft_core::{
-    AppendBatch, Entry, GroupId, Incarnation, LogId, LogIndex, LogSlice, LogStore, NodeId,
-    RequestId,
+    AppendBatch, Entry, GroupId, HardState, Incarnation, LogId, LogIndex, LogSlice, LogStore,
+    NodeId, ReplicaId, RequestId, SavedVote, Term,
 };
 use raft_storage_rocks::{Identity, RocksOptions, RocksStore};
 use rocksdb::{DB, Options};
@@ -131,6 +131,21 @@ pub(crate) fn entry_key(index: u64) -> Vec<u8> {
 
 pub(crate) fn vote_key() -> Vec<u8> {
     [&GROUP.get().to_be_bytes()[..], b"v"].concat()
+}
+
+pub(crate) fn mark_key() -> Vec<u8> {
+    [&GROUP.get().to_be_bytes()[..], b"m"].concat()
+}
+
+/// A vote in `term`, of the node's life with this number.
+pub(crate) fn vote_of(life: u64, term: u64) -> SavedVote {
+    SavedVote {
+        incarnation: Incarnation::new(life),
+        hard_state: HardState {
+            current_term: Term::new(term),
+            voted_for: Some(ReplicaId::first(2)),
+        },
+    }
 }
 
 /// A record whose checksum holds, made by hand.

@@ -244,7 +244,9 @@ impl RaftLog {
             "the snapshot at {snapshot} would take applied entries back"
         );
         let keeps_suffix = self.contains(snapshot);
-        if !keeps_suffix {
+        if keeps_suffix {
+            self.memberships.learn_up_to(snapshot.index, membership);
+        } else {
             assert!(
                 snapshot.index > self.commit_index,
                 "the snapshot at {snapshot} contradicts committed entries"
@@ -276,6 +278,19 @@ impl RaftLog {
     /// The membership in force: the latest one in the log (Raft §6).
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         self.memberships.current().1
+    }
+
+    /// Whether the membership in force is certain: no entry that brought one is
+    /// damaged and yet to be mended.
+    pub(crate) fn membership_is_known(&self) -> bool {
+        self.memberships.are_known()
+    }
+
+    /// A peer's copy of a damaged entry came.
+    pub(crate) fn learn_membership(&mut self, entry: &Entry) {
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.learn(entry.index(), membership);
+        }
     }
 
     /// The entry that brought the membership in force.

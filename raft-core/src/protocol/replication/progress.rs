@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::inflight::Inflight;
 use crate::protocol::output::SnapshotToken;
 use crate::time::Timestamp;
-use crate::types::{LogIndex, ReplicaId};
+use crate::types::{Incarnation, LogIndex, ReplicaId};
 
 /// How appends to a follower are paced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +48,8 @@ pub(crate) struct Progress {
     pub(crate) has_answered: bool,
     /// When the latest round that it answered was begun.
     pub(crate) answered_round_of: Timestamp,
+    /// The node lost this life's vote and answers in a later one.
+    pub(crate) latest_life: Option<Incarnation>,
     /// Removed from the group: it is followed until then, to learn of it.
     pub(crate) departs_at: Option<Timestamp>,
     /// The snapshot sent last holds at least this.
@@ -85,6 +87,7 @@ impl Progress {
             received_rose_at: now,
             has_answered: false,
             answered_round_of: Timestamp::ZERO,
+            latest_life: None,
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,
             snapshot_retry_at: Timestamp::ZERO,

@@ -81,6 +81,8 @@ macro_rules! stable_store_conformance {
                 the_last_save_wins,
                 a_new_store_is_empty,
                 a_store_that_lost_its_vote_says_so,
+                a_vote_is_kept_with_its_life,
+                a_lost_vote_is_followed_by_one_of_the_next_life,
                 after_a_failed_save_the_store_is_closed,
             });
         }

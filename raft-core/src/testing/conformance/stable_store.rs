@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::error::StorageError;
 use crate::hard_state::HardState;
-use crate::stable_store::{StableState, StableStore};
-use crate::types::{ReplicaId, Term};
+use crate::stable_store::{SavedVote, StableState, StableStore};
+use crate::types::{Incarnation, ReplicaId, Term};
 
 /// How the suite handles a store.
 #[async_trait]
@@ -28,15 +28,26 @@ pub trait StableStoreHarness: Send {
     async fn fail_next_save(&mut self, store: &Self::Store) -> bool;
 }
 
-const fn vote(term: u64, node: u64) -> HardState {
-    HardState {
-        current_term: Term::new(term),
-        voted_for: Some(ReplicaId::first(node)),
+const fn vote(term: u64, node: u64) -> SavedVote {
+    SavedVote {
+        incarnation: Incarnation::new(0),
+        hard_state: HardState {
+            current_term: Term::new(term),
+            voted_for: Some(ReplicaId::first(node)),
+        },
     }
 }
 
-async fn save(store: &impl StableStore, state: HardState) {
-    store.save(state).await.expect("a save succeeds");
+/// A vote of the node's life with this number.
+const fn vote_of_life(life: u64, term: u64) -> SavedVote {
+    SavedVote {
+        incarnation: Incarnation::new(life),
+        ..vote(term, 2)
+    }
+}
+
+async fn save(store: &impl StableStore, vote: SavedVote) {
+    store.save(vote).await.expect("a save succeeds");
 }
 
 async fn load(store: &impl StableStore) -> StableState {
@@ -130,6 +141,59 @@ pub async fn a_store_that_lost_its_vote_says_so(harness: &mut impl StableStoreHa
         matches!(found, StableState::Lost { .. }),
         "duty 4, empty is not lost: {found:?}"
     );
+}
+
+/// Duty 3, for the life in which a vote was given.
+pub async fn a_vote_is_kept_with_its_life(harness: &mut impl StableStoreHarness) {
+    let duty = "duty 3, the last value";
+    for life in [0, 1, 300] {
+        let vote = vote_of_life(life, 10 + life);
+        let store = harness.open().await;
+        save(&store, vote).await;
+        harness.crash(store).await;
+
+        let store = harness.open().await;
+        let found = load(&store).await;
+        assert_eq!(found, StableState::Saved(vote), "{duty}, in another life");
+        harness.crash(store).await;
+    }
+}
+
+/// Duties 6 and 7.
+pub async fn a_lost_vote_is_followed_by_one_of_the_next_life(
+    harness: &mut impl StableStoreHarness,
+) {
+    let mut vote = vote_of_life(1, 3);
+    let store = harness.open().await;
+    save(&store, vote).await;
+    harness.crash(store).await;
+    for _ in 0..2 {
+        if !harness.lose_value().await {
+            not_checked("duties 6 and 7, lives of lost votes", "lose the value");
+            return;
+        }
+        let store = harness.open().await;
+        let found = load(&store).await;
+        let StableState::Lost { incarnation, .. } = found else {
+            panic!("duty 4, empty is not lost: {found:?}");
+        };
+        assert!(
+            incarnation.is_none_or(|life| life >= vote.incarnation),
+            "duty 6, the life of a lost vote: {incarnation:?} of {vote:?}"
+        );
+
+        vote = vote_of_life(vote.incarnation.get() + 1, 3);
+        save(&store, vote).await;
+        harness.crash(store).await;
+        let store = harness.open().await;
+        let found = load(&store).await;
+        assert_eq!(
+            found,
+            StableState::Saved(vote),
+            "duty 7, a lost vote can be followed by another"
+        );
+        harness.crash(store).await;
+    }
 }
 
 /// Duty 5.

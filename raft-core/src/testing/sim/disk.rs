@@ -7,8 +7,9 @@
 //! of the request after that prefix it may keep term and vote without the
 //! entries, because the two are separate stores. A cut and the entries after it
 //! are one atomic write. A purge is a write like others, without an answer. What
-//! is durable is never lost here. Payloads may be damaged, which shows when they
-//! are read; identities and memberships never are.
+//! is durable is never lost here, but for votes: `lost_votes.rs`. Payloads may be
+//! damaged, those of memberships too, which shows when they are read; identities
+//! never are.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,8 +1,13 @@
 //! What goes wrong with disks besides crashes: they hang, fill up, and damage
 //! what they hold.
 
+use std::sync::Arc;
+
+use super::node::Node;
 use super::world::{Event, World};
 use crate::entry::EntryKind;
+use crate::membership::Membership;
+use crate::protocol::{self, Output};
 use crate::storage_health::StorageHealth;
 use crate::types::LogIndex;
 
@@ -45,12 +50,12 @@ impl World {
         }
         let drawn = self.fault_random.between(first.get(), last.get());
         let index = LogIndex::new(drawn);
-        let is_payload = disk
-            .log
-            .entry(index)
-            .is_some_and(|entry| entry.kind() != EntryKind::Membership);
-        if is_payload && self.is_safe_elsewhere(place, index) {
-            self.report.fault("an entry was damaged");
+        let kind = disk.log.entry(index).map(crate::entry::Entry::kind);
+        if self.is_safe_elsewhere(place, index) {
+            self.report.fault(match kind {
+                Some(EntryKind::Membership) => "a membership was damaged",
+                _ => "an entry was damaged",
+            });
             let id = self.nodes[place].id();
             self.trace
                 .line(self.now, || format!("{id} has {index} damaged"));
@@ -77,5 +82,51 @@ impl World {
             !membership.contains(node.replica) || !agrees || index <= log.purged().index
         });
         !is_whole_nowhere && others().all(|node| !node.disk.damaged.contains(&index))
+    }
+}
+
+impl Node {
+    /// What a start reads: the memberships of the log, and what is damaged of
+    /// memberships and of everything that is not applied. The state machine knows
+    /// the memberships that it applied.
+    pub(crate) fn read_at_start(&mut self) -> (Vec<(LogIndex, Arc<Membership>)>, Vec<LogIndex>) {
+        let applied = self.machine.state.applied();
+        let mut memberships = self.disk.log.memberships();
+        let is_damaged = |index: &LogIndex| self.disk.damaged.contains(index);
+        let open = self.disk.damaged.iter().copied();
+        let mut damaged: Vec<_> = open.filter(|index| *index > applied).collect();
+        let positions = memberships.iter().map(|(index, _)| *index);
+        let positions: Vec<_> = positions.filter(is_damaged).collect();
+        damaged.extend(positions.iter().filter(|index| **index <= applied));
+        let missing = positions.into_iter().filter(|index| *index > applied);
+        self.missing = missing.collect();
+        memberships.retain(|(index, _)| !self.missing.contains(index));
+        (memberships, damaged)
+    }
+
+    /// Learns from what the replica says which memberships it knows by now.
+    pub(crate) fn note_memberships(&mut self, outputs: &[Output]) {
+        for output in outputs {
+            match output {
+                Output::Event(protocol::Event::EntryMended { log_id }) => {
+                    self.missing.remove(&log_id.index);
+                }
+                Output::Event(protocol::Event::Truncated { from, .. }) => {
+                    drop(self.missing.split_off(from));
+                }
+                Output::Event(protocol::Event::SnapshotInstalled { snapshot }) => {
+                    self.missing = self.missing.split_off(&snapshot.index.next());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The membership in force by its log, as far as it can be read.
+    pub(crate) fn logged_membership(&self) -> Option<&Arc<Membership>> {
+        let positions: Vec<_> = self.log.membership_positions().collect();
+        let readable = |index: &&LogIndex| !self.missing.contains(*index);
+        let latest = positions.iter().rfind(readable)?;
+        self.log.membership_at(*latest)
     }
 }

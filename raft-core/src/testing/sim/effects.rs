@@ -4,6 +4,7 @@ use super::checker::durable_before_ack::{self, DurableState};
 use super::checker::{Check, Seen, lease, reads};
 use super::disk::Write;
 use super::machine::Job;
+use super::node::Node;
 use super::world::{Event, World};
 use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
@@ -53,6 +54,7 @@ impl World {
                 }
             }
         }
+        self.nodes[place].note_memberships(&outputs);
         self.observe(place)?;
         self.schedule_wake(place);
         for output in outputs {
@@ -196,6 +198,15 @@ impl World {
             protocol::Event::BecameLeader { .. } => self.report.leaders += 1,
             protocol::Event::EntryDamaged { .. } => self.report.mark("a damaged entry was found"),
             protocol::Event::EntryMended { .. } => self.report.mark("a damaged entry was mended"),
+            protocol::Event::MembershipInForce { ref membership, .. } => {
+                let is_back = |n: &Node| !n.past_lives.is_empty() && membership.votes(n.replica);
+                if self.nodes.iter().any(is_back) {
+                    self.report.mark("a node that lost its vote votes again");
+                }
+            }
+            protocol::Event::LaterLifeHeard { .. } => {
+                self.report.mark("a leader heard a later life");
+            }
             protocol::Event::DiskHealth { is_ill: true } => match was {
                 Some(RoleKind::Leader) => self.report.mark("the disk of a leader fell ill"),
                 _ => self.report.mark("the disk of a follower fell ill"),

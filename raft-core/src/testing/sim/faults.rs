@@ -125,10 +125,11 @@ impl World {
 
     /// The node starts from what its disk and its state machine kept.
     pub(crate) fn start(&mut self, place: usize) -> Check {
-        let node = &mut self.nodes[place];
-        if node.raft.is_some() {
+        if self.nodes[place].raft.is_some() {
             return Ok(());
         }
+        self.perhaps_lose_vote(place);
+        let node = &mut self.nodes[place];
         let mut config = self.config.clone();
         config.replica = node.replica;
         config.seed = self.start_random.next();
@@ -143,6 +144,8 @@ impl World {
             node.disk.reset(origin);
             self.report.mark("a restart finished an installation");
         }
+        let (memberships, damaged) = node.read_at_start();
+        let state = &node.machine.state;
         let log = &node.disk.log;
         let purged = log.purged();
         let founders = Arc::new(node.founders.clone());
@@ -152,8 +155,9 @@ impl World {
             purged,
             entries: log.metas(),
             membership: membership.unwrap_or(founders),
-            membership_entries: log.memberships(),
+            membership_entries: memberships,
             last_applied: state.applied(),
+            damaged,
         };
         node.life += 1;
         node.started_at = self.now;

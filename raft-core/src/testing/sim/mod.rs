@@ -24,6 +24,7 @@ mod faults;
 mod image;
 #[cfg(test)]
 mod lab;
+mod lost_votes;
 mod machine;
 mod network;
 mod node;

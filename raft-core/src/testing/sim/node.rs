@@ -7,12 +7,13 @@ use bytes::Bytes;
 use super::checker::Seen;
 use super::disk::Disk;
 use super::image::LogImage;
+use super::lost_votes::PastLife;
 use super::machine::Machine;
 use super::snapshots::Shipment;
 use crate::membership::Membership;
 use crate::protocol::{Proposal, Raft, SnapshotToken, Ticket};
 use crate::time::Timestamp;
-use crate::types::{Incarnation, NodeId, ReplicaId, RequestId};
+use crate::types::{Incarnation, LogIndex, NodeId, ReplicaId, RequestId};
 
 const MILLION: i64 = 1_000_000;
 
@@ -36,6 +37,10 @@ pub(crate) struct Node {
     pub(crate) machine: Machine,
     /// How it showed itself after its last step.
     pub(crate) seen: Option<Seen>,
+    /// Memberships in its log that it has not been able to read since it started.
+    pub(crate) missing: BTreeSet<LogIndex>,
+    /// Lives that ended when their vote was lost.
+    pub(crate) past_lives: Vec<PastLife>,
     pub(crate) has_written: bool,
     pub(crate) has_read: bool,
     /// Reads of its clients that need not be fresh.
@@ -73,6 +78,8 @@ impl Node {
             log: LogImage::default(),
             machine: Machine::default(),
             seen: None,
+            missing: BTreeSet::new(),
+            past_lives: Vec::new(),
             has_written: false,
             has_read: false,
             stale_reads: BTreeSet::new(),

@@ -80,7 +80,7 @@ impl World {
     /// The membership in force is what the log says, and at most one change is open.
     fn check_membership(&mut self, place: usize, status: &Status) -> Check {
         let node = &self.nodes[place];
-        let logged = node.log.membership_at(node.log.last().index);
+        let logged = node.logged_membership();
         // Who joins later learns of the founders with a snapshot only.
         let knows_founders = node.machine.state.origin.is_some();
         let first = match knows_founders && status.membership.as_ref() == &self.founders {
@@ -133,9 +133,9 @@ impl World {
         let digest = node.log.digest_at(commit);
         let holds = |voter: NodeId| {
             let other = &self.nodes[self.place(voter)];
-            let has_entries = digest.is_some() && other.disk.log.digest_at(commit) == digest;
-            let is_member = membership.contains(other.replica);
-            is_member && (has_entries || other.machine.durable.applied() >= commit)
+            let member = membership.replica(voter);
+            // What a life had durable stays so after its vote is lost.
+            member.is_some_and(|member| other.held(member, commit, digest))
         };
         durable_quorum::commits(node.id(), commit, &membership, holds)
     }

@@ -75,7 +75,13 @@ impl World {
                 self.checkers.operations.change_began(request, tags);
                 Input::ChangeMembership { ticket, change }
             }
-            _ => return Ok(()),
+            _ => {
+                let Some(change) = self.next_readmission(&membership) else {
+                    return Ok(());
+                };
+                self.checkers.operations.change_began(request, Tags::new());
+                Input::ChangeMembership { ticket, change }
+            }
         };
         let id = self.nodes[place].id();
         self.trace

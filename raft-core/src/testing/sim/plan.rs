@@ -54,6 +54,8 @@ pub(crate) struct Faults {
     pub(crate) slowest: u64,
     /// Answers that come when the next attempts are under way. Only the lab sets it.
     pub(crate) late_answers: u64,
+    /// Snapshots that take seconds, and may fall silent.
+    pub(crate) slow_streams: u64,
     pub(crate) reorder: bool,
     pub(crate) crash_after_send: u64,
     pub(crate) crash_before_persist: u64,
@@ -66,6 +68,8 @@ pub(crate) struct Faults {
     pub(crate) stall_every: u64,
     pub(crate) illness_every: u64,
     pub(crate) damage_every: u64,
+    /// That a node that starts finds its vote gone.
+    pub(crate) lose_vote: u64,
 }
 
 impl Faults {
@@ -85,6 +89,7 @@ impl Faults {
         faults.replay = rate(10, 500);
         faults.slow = rate(10, 1000);
         faults.slowest = 800_000;
+        faults.slow_streams = 1500;
         faults.reorder = rate(1, 1) == 1;
         faults.crash_after_send = rate(2, 40);
         faults.crash_before_persist = rate(5, 150);
@@ -97,6 +102,9 @@ impl Faults {
         faults.stall_every = rate(200_000, 2_000_000);
         faults.illness_every = rate(300_000, 3_000_000);
         faults.damage_every = rate(50_000, 1_000_000);
+        if random.chance(1500) {
+            faults.lose_vote = random.between(1000, 6000);
+        }
         faults
     }
 }

@@ -32,15 +32,16 @@ impl World {
         let memberships = self.memberships_that_may_be_in_force();
         for _ in 0..self.nodes.len() {
             let place = self.fault_random.position(self.nodes.len());
-            let is_core = |node: NodeId| {
+            let is_core = |membership: &Membership, node: NodeId| {
                 let other = self.place(node);
-                other != place && !self.nodes[other].is_broken
+                let lives = membership.contains(self.nodes[other].replica);
+                other != place && lives && !self.nodes[other].is_broken
             };
             let quorums_stay = memberships.iter().all(|membership| {
                 let sets = [Some(membership.voters()), membership.outgoing()];
                 sets.into_iter().flatten().all(|voters| {
-                    let left = voters.iter().filter(|&&voter| is_core(voter)).count();
-                    left > voters.len() / 2
+                    let left = voters.iter().filter(|&&voter| is_core(membership, voter));
+                    left.count() > voters.len() / 2
                 })
             });
             if quorums_stay && !self.nodes[place].is_broken {
@@ -50,7 +51,7 @@ impl World {
         Ok(())
     }
 
-    fn change_is_under_way(&self) -> bool {
+    pub(crate) fn change_is_under_way(&self) -> bool {
         let is_change = |event: &Event| match event {
             Event::Deliver(envelope) => matches!(envelope.message, Message::ChangeMembership(_)),
             _ => false,
@@ -58,7 +59,7 @@ impl World {
         self.checkers.operations.all_ended().is_err() || self.scheduled().any(is_change)
     }
 
-    fn memberships_that_may_be_in_force(&self) -> Vec<Arc<Membership>> {
+    pub(crate) fn memberships_that_may_be_in_force(&self) -> Vec<Arc<Membership>> {
         let committed = self.checkers.committed.last().index;
         let mut all = vec![Arc::new(self.founders.clone())];
         for log in self

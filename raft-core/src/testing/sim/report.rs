@@ -82,10 +82,15 @@ pub const MARKS: &[&str] = &[
     "the disk of a leader fell ill",
     "the disk of a follower fell ill",
     "a removed node was wiped",
+    "a node lost its vote",
+    "a leader heard a later life",
 ];
 
 /// Situations that need so many things to meet that only very long runs must meet them.
-pub const RARE_MARKS: &[&str] = &["a log kept its suffix after a snapshot"];
+pub const RARE_MARKS: &[&str] = &[
+    "a log kept its suffix after a snapshot",
+    "a node that lost its vote votes again",
+];
 
 /// From this many runs on, [`RARE_MARKS`] are missed if they were not met.
 const MANY_RUNS: u64 = 10_000;

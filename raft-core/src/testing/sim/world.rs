@@ -156,6 +156,10 @@ impl World {
             operator.changes_members = false;
             config.keep_entries = u64::MAX;
         }
+        if drawn_faults.lose_vote > 0 {
+            // Who else left could take the quorum along that is left without the lost votes.
+            operator.changes_members = false;
+        }
         // A slow disk in one run of four: writes pile up, and crashes find them.
         let slowest = if random.chance(2500) { 30_000 } else { 3000 };
         let disk_pace = random.between(50, slowest);

@@ -111,6 +111,7 @@ impl Disk {
             membership: Arc::new(before_log.clone()),
             membership_entries: memberships.collect(),
             last_applied: state.applied.index,
+            damaged: Vec::new(),
         }
     }
 }

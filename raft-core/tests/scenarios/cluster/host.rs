@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use raft_core::protocol::{SnapshotToken, Ticket};
-use raft_core::{Config, Entry, LogId, Membership, Payload, Raft, ReplicaId, Timestamp};
+use raft_core::{
+    Config, Entry, HardState, Incarnation, LogId, Membership, Payload, Raft, ReplicaId, Timestamp,
+};
 
 use super::disk::{Disk, Machine, State};
 use super::network::Offers;
@@ -81,6 +83,17 @@ impl Host {
         self.machine.state = self.machine.durable.clone();
         self.proposals.clear();
         self.offers.clear();
+    }
+
+    /// Its vote is lost: it is its next life from now on, in the term of what it holds.
+    pub(crate) fn lose_vote(&mut self) {
+        let next = self.replica.incarnation.get() + 1;
+        self.replica.incarnation = Incarnation::new(next);
+        let applied = self.machine.durable.applied;
+        self.disk.hard_state = HardState {
+            current_term: self.disk.last().term.max(applied.term),
+            voted_for: None,
+        };
     }
 
     /// Applies committed entries.

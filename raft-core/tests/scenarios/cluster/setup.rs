@@ -24,6 +24,11 @@ impl Cluster {
                     self.start(*node)?;
                 }
             }
+            Command::LoseVote(node) => {
+                self.crash(*node)?;
+                self.host(*node)?.lose_vote();
+                self.start(*node)?;
+            }
             Command::Pause(node) => self.host(*node)?.is_paused = true,
             Command::Resume(node) => self.host(*node)?.is_paused = false,
             Command::Drop(selection) => {

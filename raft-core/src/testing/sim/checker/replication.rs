@@ -71,6 +71,7 @@ mod tests {
             next_index: LogIndex::new(next),
             is_active: true,
             state: FollowerState::Replicate,
+            latest_life: None,
         };
         let holds = |index: LogIndex| index.get() <= disk;
         checker.shows(ReplicaId::first(1), Term::new(term), &follower, holds)
