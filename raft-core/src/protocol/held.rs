@@ -56,6 +56,10 @@ impl Raft {
             }
             return Err(ProposeError::NotLeader { leader });
         }
+        let pending = self.proposals.len() + self.held.len();
+        if pending >= self.config.max_pending_proposals {
+            return Err(ProposeError::Overloaded { pending });
+        }
         let deadline = self.now + self.config.request_timeout;
         self.held.bytes += command.len();
         self.held.queue.push_back(Held {

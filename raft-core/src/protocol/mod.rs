@@ -179,6 +179,7 @@ impl Raft {
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
         config.validate()?;
+        restored.check_range()?;
         let log = RaftLog::restore(&restored, config.cache_bytes)?;
         let (log_term, current_term) = (log.last().term, restored.hard_state.current_term);
         if log_term > current_term {
@@ -293,6 +294,7 @@ impl Raft {
         self.pump_appends();
         self.tell_commit_to_forwarders();
         self.pump_snapshots();
+        self.pump_install();
         self.pump_transfer();
         self.pump_apply();
         self.pump_checkpoint();

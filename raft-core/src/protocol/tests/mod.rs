@@ -9,6 +9,7 @@ mod durability;
 mod election;
 mod joint;
 mod leases;
+mod liars;
 mod lost_votes;
 mod nonsense;
 mod paper;
