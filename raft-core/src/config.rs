@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::types::{GroupId, ReplicaId};
 
+/// The longest interval or timeout: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// Configuration of one replica of one group. [`Config::new`] gives sound defaults.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -27,6 +30,9 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Most bytes of entries in one message. Default 1 MiB; a single larger entry still goes.
     pub max_append_bytes: usize,
+    /// Largest command that is taken, in bytes; it must fit a message of the
+    /// transport, or it would be appended and never replicated. Default 8 MiB.
+    pub max_command_bytes: usize,
     /// Most entries in one message. Default 4096.
     pub max_append_entries: usize,
     /// Most bytes sent to one follower and not yet acknowledged. Default 16 MiB.
@@ -66,7 +72,9 @@ pub struct Config {
     pub max_kept_entries: u64,
     /// How many snapshots a leader sends at a time; others wait. Default 2.
     pub max_snapshot_transfers: usize,
-    /// A snapshot that did not get across within this time is begun anew. Default 1 h.
+    /// A snapshot on its way to a follower that got no further for this long is
+    /// given up and begun anew; one that gets further may take as long as it
+    /// takes. Default 60 s.
     pub snapshot_timeout: Duration,
     /// How readily this node campaigns: below the default of 255 it lets others
     /// go first, by up to four election timeouts at 0, halved each time nobody won.
@@ -101,6 +109,7 @@ impl Config {
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(500),
             request_timeout: Duration::from_secs(5),
+            max_command_bytes: 8 * MIB,
             max_append_bytes: MIB,
             max_append_entries: 4096,
             max_inflight_bytes: 16 * MIB,
@@ -119,7 +128,7 @@ impl Config {
             keep_entries: 20_000,
             max_kept_entries: 1_000_000,
             max_snapshot_transfers: 2,
-            snapshot_timeout: Duration::from_secs(3600),
+            snapshot_timeout: Duration::from_secs(60),
             election_priority: u8::MAX,
             max_campaign_backlog: 100_000,
             disk_stall_timeout: Duration::from_secs(2),
@@ -150,7 +159,7 @@ impl Config {
                 what: "request_timeout",
             });
         }
-        if self.election_timeout_min < self.heartbeat_interval * 2 {
+        if self.election_timeout_min < self.heartbeat_interval.saturating_mul(2) {
             return Err(ConfigError::HurriedElections {
                 heartbeat_interval: self.heartbeat_interval,
                 election_timeout_min: self.election_timeout_min,
@@ -163,6 +172,7 @@ impl Config {
             });
         }
         let limits = [
+            ("max_command_bytes", self.max_command_bytes),
             ("max_append_bytes", self.max_append_bytes),
             ("max_append_entries", self.max_append_entries),
             ("max_inflight_bytes", self.max_inflight_bytes),
@@ -173,6 +183,15 @@ impl Config {
             ("max_apply_bytes", self.max_apply_bytes),
             ("max_snapshot_transfers", self.max_snapshot_transfers),
         ];
+        let longest = [
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("election_timeout_max", self.election_timeout_max),
+            ("request_timeout", self.request_timeout),
+            ("transfer_timeout", self.transfer_timeout),
+        ];
+        if let Some((what, _)) = longest.into_iter().find(|(_, value)| *value > LONGEST) {
+            return Err(ConfigError::TooLong { what });
+        }
         let durations = [
             ("transfer_timeout", self.transfer_timeout),
             ("snapshot_timeout", self.snapshot_timeout),
@@ -196,6 +215,12 @@ impl Config {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// A time that nobody means; arithmetic with it would overflow.
+    #[error("{what} must not be longer than {LONGEST:?}")]
+    TooLong {
+        /// The setting.
+        what: &'static str,
+    },
     /// A limit or interval of zero.
     #[error("{what} must not be zero")]
     Zero {

@@ -30,6 +30,14 @@ pub enum ProposeError {
         /// How many wait on the node that refused.
         pending: usize,
     },
+    /// Refused: the command is larger than any may be.
+    #[error("a command of {size} bytes is above the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// [`Config::max_command_bytes`](crate::Config::max_command_bytes).
+        limit: usize,
+    },
     /// Refused: a new leader's log took its place. It has no effect and never will.
     #[error("superseded by a leader of term {term}")]
     Superseded {
@@ -178,6 +186,13 @@ pub enum ChangeMembershipError {
     /// The node is stopped or has failed.
     #[error("the node is stopped")]
     Stopped,
+    /// The learner to promote has not answered its leader lately: perhaps it does
+    /// not run. Retry when it does.
+    #[error("{node} does not answer its leader")]
+    NotAnswering {
+        /// The learner.
+        node: NodeId,
+    },
     /// The node to readmit was not heard in a later life than the member's.
     #[error("{node} was not heard in another life than the one that is a member")]
     SameLife {

@@ -112,6 +112,14 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// How the store is. Cheap; asked often.
     fn health(&self) -> StorageHealth;
+
+    /// Whether `append`, `purge`, `reset` and `repair` are always done when they are
+    /// polled first, and never block the thread. The driver then calls them from
+    /// its loop, which saves two task switches a batch. A store that waits for a
+    /// disk says no, which is what the provided method says.
+    fn is_done_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// One change of the log.

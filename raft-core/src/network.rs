@@ -12,6 +12,21 @@
 //! 5. **Authentic.** What the inbox gets from node N was sent by node N of this cluster.
 //! 6. **Follows addresses.** After [`Network::set_peers`] a peer is reached at its new address.
 //! 7. **Routes by group.** A message reaches the inbox registered for its group.
+//! 8. **Resumes.** A snapshot's stream that breaks goes on where the receiver
+//!    stands, as soon as there is a connection again and however often it breaks.
+//!    A transport that cannot do that fails, and the snapshot is begun anew. In
+//!    either case the inbox gets each chunk once and in order, and an error
+//!    instead of an end that is not the end.
+//! 9. **Lets go.** A half-read snapshot is nothing that a node waits for without
+//!    end. Its reader gives an error when its sender gave up, when the sender
+//!    began another for the same group, when nobody went on with it for a stated
+//!    time, or when the transport stops. Nobody goes on with it but the replica
+//!    that began it, in the same term and with the same snapshot.
+//! 10. **Tells of progress.** While the receiver takes more of a snapshot, the
+//!     sender's reader is read on, or told by [`SnapshotReader::progressed`]. A
+//!     snapshot of which neither happens for
+//!     [`Config::snapshot_timeout`](crate::Config::snapshot_timeout) is given up:
+//!     the future of [`Network::send_snapshot`] is dropped, and with it the transfer.
 
 use std::sync::Arc;
 
@@ -38,6 +53,7 @@ pub trait Network: Send + Sync + 'static {
     fn register(&self, group: GroupId, inbox: Arc<dyn Inbox>);
 
     /// Streams a snapshot to a peer; returns when the peer has installed it.
+    /// Dropping the future gives it up.
     ///
     /// # Errors
     ///
@@ -56,6 +72,7 @@ pub trait Inbox: Send + Sync + 'static {
     fn deliver(&self, batch: Vec<Envelope>);
 
     /// Takes a snapshot that a leader streams to us; returns when it is installed.
+    /// It may be refused before `reader` has given all, or any, of it.
     ///
     /// # Errors
     ///

@@ -44,6 +44,12 @@ pub trait StableStore: Send + Sync + 'static {
     ///
     /// A failure, after which the store is closed (duty 5).
     async fn save(&self, vote: SavedVote) -> Result<(), StorageError>;
+
+    /// Whether `save` is always done when it is polled first, and never blocks the
+    /// thread; see [`LogStore::is_done_at_once`](crate::LogStore::is_done_at_once).
+    fn is_done_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// Term and vote, and the life of the node whose they are: one value.

@@ -11,6 +11,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use raft_core::protocol::Status;
 use raft_core::{Incarnation, MemberInfo, Membership, NodeId};
 
 use crate::config::{Config, InitialMember};
@@ -71,6 +72,11 @@ pub fn own_info(config: &Config) -> MemberInfo {
         address: config.advertise_peer.clone(),
         context: context.to_bytes(),
     }
+}
+
+/// Whether the group goes on without this node, for good.
+pub(crate) fn is_removed(raft: &Status) -> bool {
+    raft.membership.has_left(raft.replica) && raft.membership_index <= raft.commit_index
 }
 
 /// The members as clients see them, by number.

@@ -156,7 +156,7 @@ impl Server {
     }
 
     /// Stops: takes no more connections, lets clients finish what they began for a
-    /// moment, then stops the node. A leader is replaced by an election.
+    /// moment, then stops the node. A leader hands over first.
     pub async fn stop(self) {
         info!("stopping");
         // It is gone already if serving has failed.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info};
 
-use crate::member::MemberContext;
+use crate::member::{self, MemberContext};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -40,14 +40,8 @@ pub(crate) async fn members(node: Node, own: MemberInfo) {
 
 /// Says so once the node, which was a member, is none any more.
 pub(crate) async fn notice_removal(node: Node, is_removed: watch::Sender<bool>) {
-    let mut was_member = false;
     let mut status = node.watch();
-    let removed = status.wait_for(|status| {
-        let raft = &status.raft;
-        let is_member = raft.membership.contains(raft.replica);
-        was_member |= is_member;
-        was_member && !is_member && raft.membership_index <= raft.commit_index
-    });
+    let removed = status.wait_for(|status| member::is_removed(&status.raft));
     if removed.await.is_ok() {
         is_removed.send_replace(true);
     }

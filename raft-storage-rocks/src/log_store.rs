@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use raft_core::{
-    AppendBatch, EntryMeta, GroupId, LogBounds, LogId, LogIndex, LogStore, StorageError,
-    StorageHealth, StoredEntry,
+    AppendBatch, Entry, EntryMeta, GroupId, LogBounds, LogId, LogIndex, LogSlice, LogStore,
+    StorageError, StorageHealth, StoredEntry,
 };
 use rocksdb::{DB, WriteBatch};
 
@@ -143,6 +143,22 @@ impl LogStore for RocksLogStore {
             .await
     }
 
+    async fn repair(&self, entries: LogSlice) -> Result<(), StorageError> {
+        let (group, bounds) = (self.group, Arc::clone(&self.bounds));
+        let bytes = entries.size();
+        // What was appended before is durable when its metadata is looked at.
+        let job = Job::new("mending entries", move |db, batch| {
+            check_repair(&Reader::new(db, group), bounds.durable(), &entries)?;
+            for entry in entries.entries() {
+                put_payload(db, batch, group, entry);
+            }
+            Ok(Box::new(|| {}))
+        });
+        self.writer
+            .write(job.of_bytes(bytes).after_the_others())
+            .await
+    }
+
     fn health(&self) -> StorageHealth {
         self.writer.health()
     }
@@ -158,7 +174,7 @@ fn put_append(
     if let Some(kept) = append.truncate_from.and_then(LogIndex::previous) {
         delete(db, writes, group, kept, before.last.index);
     }
-    let (meta, payload) = (family(db, META), family(db, PAYLOAD));
+    let meta = family(db, META);
     for entry in append.entries.entries() {
         let key = entry_key(group, entry.index());
         let body = MetaBody {
@@ -166,12 +182,34 @@ fn put_append(
             kind: entry.kind(),
         };
         writes.put_cf(meta, key, record::encode(&key, &body));
-        let body = PayloadBody {
-            term: entry.term(),
-            payload: entry.payload.clone(),
-        };
-        writes.put_cf(payload, key, record::encode(&key, &body));
+        put_payload(db, writes, group, entry);
     }
+}
+
+fn put_payload(db: &DB, writes: &mut WriteBatch, group: GroupId, entry: &Entry) {
+    let key = entry_key(group, entry.index());
+    let body = PayloadBody {
+        term: entry.term(),
+        payload: entry.payload.clone(),
+    };
+    writes.put_cf(family(db, PAYLOAD), key, record::encode(&key, &body));
+}
+
+/// Duty 12: only what is there under the same term, index and kind is replaced.
+fn check_repair(
+    reader: &Reader<'_>,
+    bounds: LogBounds,
+    entries: &LogSlice,
+) -> Result<(), StorageError> {
+    for entry in entries.entries() {
+        let index = entry.index();
+        let is_here = index > bounds.purged.index && index <= bounds.last.index;
+        if !is_here || reader.metadata_at(index)? != EntryMeta::from(entry) {
+            let reason = format!("{} is not in the log", entry.log_id);
+            return Err(StorageError::Misuse { reason });
+        }
+    }
+    Ok(())
 }
 
 fn put_purged(db: &DB, writes: &mut WriteBatch, group: GroupId, purged: LogId) {

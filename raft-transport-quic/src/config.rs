@@ -46,6 +46,9 @@ pub struct QuicConfig {
     pub backoff_min: Duration,
     /// Longest pause between dials. Default 1 s.
     pub backoff_max: Duration,
+    /// How long a snapshot whose stream broke is kept half-sent on one side and
+    /// half-read on the other, for a connection on which it goes on. Default 30 s.
+    pub snapshot_patience: Duration,
 }
 
 impl QuicConfig {
@@ -76,6 +79,7 @@ impl QuicConfig {
             handshake_timeout: Duration::from_secs(2),
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(1),
+            snapshot_patience: Duration::from_secs(30),
         }
     }
 
@@ -98,6 +102,9 @@ impl QuicConfig {
                 "keep_alive is {:?}, must be above zero and at most half of idle_timeout {:?}",
                 self.keep_alive, self.idle_timeout
             ));
+        }
+        if self.snapshot_patience.is_zero() {
+            return invalid("snapshot_patience must be above zero".into());
         }
         if self.backoff_min.is_zero() || self.backoff_min > self.backoff_max {
             return invalid(format!(

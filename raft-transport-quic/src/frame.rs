@@ -30,14 +30,17 @@ pub enum FrameKind {
     Hello = 1,
     /// A batch of envelopes.
     Messages = 2,
-    /// What a snapshot is, before its chunks.
-    SnapshotOpen = 3,
     /// A checksum and bytes of a snapshot.
     SnapshotChunk = 4,
     /// All chunks were sent; how many, and how many bytes.
     SnapshotEnd = 5,
     /// What the receiver made of a snapshot.
     SnapshotReply = 6,
+    /// What a snapshot is, and which transfer of it begins or goes on. In the
+    /// place of number 3, which knew no transfers and is not used again.
+    SnapshotBegin = 7,
+    /// How many chunks of a snapshot the receiver holds.
+    SnapshotHave = 8,
 }
 
 impl FrameKind {
@@ -45,10 +48,11 @@ impl FrameKind {
         Some(match byte {
             1 => Self::Hello,
             2 => Self::Messages,
-            3 => Self::SnapshotOpen,
             4 => Self::SnapshotChunk,
             5 => Self::SnapshotEnd,
             6 => Self::SnapshotReply,
+            7 => Self::SnapshotBegin,
+            8 => Self::SnapshotHave,
             _ => return None,
         })
     }

@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | control | hello, votes, heartbeats, acknowledgements, reads, commit | one each way | high |
 //! | append | entries, forwarded proposals | one each way | middle |
-//! | snapshot | one snapshot and the reply | one per snapshot | low |
+//! | snapshot | one snapshot, acknowledgements and the reply | one per snapshot at a time | low |
 //!
 //! A stream loses and delays nothing of another stream, so a heartbeat never
 //! waits behind a megabyte of entries. In front of each stream stands a
@@ -34,6 +34,28 @@
 //! jittered pause that doubles up to [`backoff_max`](QuicConfig::backoff_max).
 //! A restarted peer dials by itself and is connected at once.
 //!
+//! # Snapshots
+//!
+//! A snapshot goes on where its receiver stands, over as many connections as
+//! it takes: the sender keeps the chunks that are not acknowledged, at most
+//! 4 MiB and one chunk for each snapshot, and the receiver's state machine goes
+//! on waiting for the next one. Nothing is asked of
+//! [`SnapshotReader`](raft_core::SnapshotReader)s for that.
+//!
+//! Both sides wait for
+//! [`snapshot_patience`](QuicConfig::snapshot_patience) after a break without
+//! a chunk that got across; then the sender reports failure and the
+//! receiver's reader an error. A receiver holds one half-read snapshot per group.
+//! It lets go of it when
+//!
+//! - a leader of a later term, or the same sender, begins another one;
+//! - the sender gives up, because the leader was deposed or the receiver caught up;
+//! - the node stops.
+//!
+//! Only the replica that began a transfer goes on with it, in the same term,
+//! from the same start, and with the same snapshot. A node that was restarted
+//! has forgotten what it had read: the leader begins anew.
+//!
 //! # Metrics
 //!
 //! | name | labels |
@@ -44,6 +66,7 @@
 //! | `raft_transport_refusals_total` | |
 //! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction` |
 //! | `raft_transport_dropped_total` | `class`, `reason` |
+//! | `raft_transport_snapshot_breaks_total` | |
 //!
 //! # Example
 //!

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use raft_core::{GroupId, Inbox, MemberInfo, NodeId};
@@ -13,6 +14,8 @@ use crate::config::QuicConfig;
 use crate::identity::Identity;
 use crate::peer::{self, Peer};
 use crate::refusals::Refusals;
+use crate::snapshot::Transfers;
+use crate::wire::TransferId;
 
 /// State behind a [`QuicNetwork`](crate::QuicNetwork).
 pub(crate) struct Shared {
@@ -22,6 +25,10 @@ pub(crate) struct Shared {
     pub(crate) boot: u64,
     pub(crate) endpoint: quinn::Endpoint,
     pub(crate) refusals: Refusals,
+    /// Snapshots that come in.
+    pub(crate) transfers: Transfers,
+    /// Snapshots sent so far.
+    snapshots_sent: AtomicU64,
     inboxes: RwLock<HashMap<GroupId, Arc<dyn Inbox>>>,
     peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
     named: Mutex<BTreeMap<GroupId, BTreeMap<NodeId, String>>>,
@@ -37,6 +44,8 @@ impl Shared {
             boot: random(),
             endpoint,
             refusals: Refusals::default(),
+            transfers: Transfers::default(),
+            snapshots_sent: AtomicU64::new(0),
             inboxes: RwLock::default(),
             peers: RwLock::default(),
             named: Mutex::default(),
@@ -90,6 +99,14 @@ impl Shared {
         }
     }
 
+    /// A name for the next snapshot sent.
+    pub(crate) fn next_transfer(&self) -> TransferId {
+        TransferId {
+            boot: self.boot,
+            sequence: self.snapshots_sent.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
     /// Runs a task that ends at shutdown at the latest.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut stopped = self.stopped.subscribe();
@@ -104,8 +121,9 @@ impl Shared {
         });
     }
 
-    /// Ends all tasks.
+    /// Ends all tasks, and whoever reads a snapshot that does not come any more.
     pub(crate) fn stop(&self) {
+        self.transfers.give_up_all("the node stops");
         self.stopped.send_replace(true);
     }
 

@@ -54,9 +54,22 @@ pub struct Hello {
     pub boot: u64,
 }
 
-/// What goes before the chunks of a snapshot.
+/// Names the transfer of one snapshot, over however many streams it takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct TransferId {
+    /// The sender's start; see [`Hello`].
+    pub boot: u64,
+    /// Rises with each transfer of that start.
+    pub sequence: u64,
+}
+
+/// First words of a snapshot's stream: which transfer begins, or goes on.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct SnapshotOpen {
+pub struct SnapshotBegin {
+    /// Which transfer.
+    pub transfer: TransferId,
+    /// How many chunks the receiver was heard to hold: the sender has them no more.
+    pub acknowledged: u64,
     group: GroupId,
     from: ReplicaId,
     to: ReplicaId,
@@ -65,9 +78,9 @@ pub struct SnapshotOpen {
     pub meta: SnapshotMeta,
 }
 
-impl SnapshotOpen {
-    /// Header and meta as one value.
-    pub fn new(header: SnapshotHeader, meta: SnapshotMeta) -> Self {
+impl SnapshotBegin {
+    /// The beginning of a transfer.
+    pub fn new(transfer: TransferId, header: SnapshotHeader, meta: SnapshotMeta) -> Self {
         let SnapshotHeader {
             group,
             from,
@@ -75,6 +88,8 @@ impl SnapshotOpen {
             term,
         } = header;
         Self {
+            transfer,
+            acknowledged: 0,
             group,
             from,
             to,
@@ -92,6 +107,14 @@ impl SnapshotOpen {
             term: self.term,
         }
     }
+}
+
+/// How much of a snapshot the receiver holds: its answer to the beginning of a
+/// stream, and its acknowledgement from then on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotHave {
+    /// The chunks before this one.
+    pub chunks: u64,
 }
 
 /// What goes after the chunks of a snapshot.

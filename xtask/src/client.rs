@@ -29,6 +29,17 @@ pub(crate) struct MemberStatus {
     pub(crate) index: u64,
     pub(crate) applied: u64,
     pub(crate) revision: u64,
+    pub(crate) is_learner: bool,
+    /// Of its state on disk.
+    pub(crate) bytes: u64,
+}
+
+/// How a membership change was answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    Done,
+    /// Nothing was changed, for this reason.
+    Refused(String),
 }
 
 impl Client {
@@ -65,11 +76,69 @@ impl Client {
         Ok(text.lines().next().map(str::to_owned))
     }
 
+    /// How many keys that begin with `prefix` the first member holds.
+    pub(crate) fn count(&self, prefix: &str) -> Result<u64> {
+        let line = util::output_of(self.command("count").arg(prefix))?;
+        number(&fields(&line), "count").context("the keys were not counted")
+    }
+
+    /// Writes `keys` keys with `bytes` bytes of values in all.
+    pub(crate) fn fill(&self, bytes: u64, keys: u64) -> Result<()> {
+        let (bytes, keys) = (bytes.to_string(), keys.to_string());
+        let mut command = self.command("fill");
+        util::output_of(command.args(["--bytes", &bytes, "--keys", &keys])).map(drop)
+    }
+
+    /// The members and whether they vote, as the first one asked sees them.
+    pub(crate) fn members(&self) -> Result<Vec<(u64, bool)>> {
+        let lines = util::output_of(&mut self.command("list"))?;
+        let members = lines.lines().map(|line| {
+            let fields = fields(line);
+            let member = number(&fields, "member").context("a member without a number")?;
+            Ok((member, number(&fields, "learner") == Some(0)))
+        });
+        members.collect()
+    }
+
+    /// Adds a member that its peers will reach at `peer`; answers its number.
+    pub(crate) fn add(&self, peer: &str, learner: bool) -> Result<u64> {
+        let mut command = self.command("add");
+        command.arg(peer);
+        if learner {
+            command.arg("--learner");
+        }
+        let line = util::output_of(&mut command)?;
+        number(&fields(&line), "added").with_context(|| format!("the member was not added: {line}"))
+    }
+
+    /// Lets a learner vote.
+    pub(crate) fn promote(&self, node: u64) -> Result<Change> {
+        self.change("promote", node)
+    }
+
+    /// Removes a member.
+    pub(crate) fn remove(&self, node: u64) -> Result<Change> {
+        self.change("remove", node)
+    }
+
+    fn change(&self, verb: &str, node: u64) -> Result<Change> {
+        let text = util::output_of(self.command(verb).arg(node.to_string()))?;
+        Ok(match text.trim().strip_prefix("refused ") {
+            Some(reason) => Change::Refused(reason.to_owned()),
+            None => Change::Done,
+        })
+    }
+
     /// The same client, asking only the member at `place`.
     pub(crate) fn only(&self, place: usize) -> Self {
+        self.of(vec![self.endpoints[place].clone()])
+    }
+
+    /// The same client, asking these.
+    pub(crate) fn of(&self, endpoints: Vec<String>) -> Self {
         Self {
             program: self.program.clone(),
-            endpoints: vec![self.endpoints[place].clone()],
+            endpoints,
         }
     }
 }
@@ -85,6 +154,8 @@ impl MemberStatus {
             index: get("index").unwrap_or(0),
             applied: get("applied").unwrap_or(0),
             revision: get("revision").unwrap_or(0),
+            is_learner: get("learner") == Some(1),
+            bytes: get("bytes").unwrap_or(0),
         }
     }
 }
@@ -128,6 +199,7 @@ mod tests {
             index: 9,
             applied: 8,
             revision: 7,
+            ..MemberStatus::default()
         };
         assert_eq!(status, expected);
     }

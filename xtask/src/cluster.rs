@@ -3,6 +3,7 @@
 //! `cluster up` leaves the nodes running under `target/xtask-cluster`; demo and
 //! soak runs keep theirs in folders of their own and end them with themselves.
 
+mod growth;
 mod layout;
 mod process;
 
@@ -14,12 +15,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use self::layout::{NAME, Ports, configuration, load_or_choose_ports};
+pub(crate) use self::layout::Ports;
+use self::layout::{NAME, configuration, load_or_choose_ports};
 use self::process::Process;
 use crate::client::{Client, MemberStatus, agreed_leader};
 use crate::{prerequisites, util};
 
-/// The nodes' numbers.
+/// The numbers of the nodes that a cluster begins with.
 pub(crate) const NODES: [u64; 3] = [1, 2, 3];
 /// How long a cluster may take to elect its first leader, processes starting included.
 const LEADER_LIMIT: Duration = Duration::from_secs(60);
@@ -59,8 +61,14 @@ pub(crate) struct Cluster {
     target_dir: PathBuf,
     /// Whether the nodes outlive us.
     detached: bool,
-    ports: Vec<Ports>,
-    processes: Vec<Process>,
+    members: Vec<Member>,
+}
+
+/// One node of it.
+struct Member {
+    number: u64,
+    ports: Ports,
+    process: Process,
 }
 
 /// Runs a verb on the cluster of `cluster up`.
@@ -85,8 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             cluster.terminate(node)?;
             cluster.start(node)
         }
-        Verb::Stop { node } => cluster.process(node)?.signal("STOP"),
-        Verb::Cont { node } => cluster.process(node)?.signal("CONT"),
+        Verb::Stop { node } => cluster.freeze(node),
+        Verb::Cont { node } => cluster.thaw(node),
     }
 }
 
@@ -122,37 +130,52 @@ impl Cluster {
     fn open(dir: PathBuf, target_dir: PathBuf, detached: bool) -> Result<Self> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let ports = load_or_choose_ports(&dir.join("ports"), detached)?;
-        let processes = NODES.map(|node| Process::new(dir.join(format!("node-{node}"))));
+        let members = NODES.into_iter().zip(ports).map(|(number, ports)| Member {
+            number,
+            ports,
+            process: Process::new(dir.join(format!("node-{number}"))),
+        });
         let cluster = Self {
+            members: members.collect(),
             dir,
             target_dir,
             detached,
-            ports,
-            processes: processes.into(),
         };
-        cluster.write_configurations()?;
+        for member in &cluster.members {
+            cluster.write_configuration(member, false)?;
+        }
         Ok(cluster)
     }
 
-    fn write_configurations(&self) -> Result<()> {
-        for node in NODES {
-            let folder = self.dir.join(format!("node-{node}"));
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-            let text = configuration(&self.dir, node, &self.ports);
-            fs::write(folder.join("node.toml"), text)?;
-        }
+    fn write_configuration(&self, member: &Member, joins: bool) -> Result<()> {
+        let folder = self.dir.join(format!("node-{}", member.number));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let all = self.members.iter().map(|m| (m.number, m.ports));
+        let mut all: Vec<_> = all.filter(|&(number, _)| number != member.number).collect();
+        all.push((member.number, member.ports));
+        all.sort_unstable_by_key(|&(number, _)| number);
+        let text = configuration(&self.dir, member.number, member.ports, &all, joins);
+        fs::write(folder.join("node.toml"), text)?;
         Ok(())
     }
 
-    fn make_certificates(&self) -> Result<()> {
+    /// Certificates for the nodes of `nodes` that have none.
+    fn make_certificates(&self, nodes: &[u64]) -> Result<()> {
         let folder = self.dir.join("certificates");
-        if folder.join("ca.pem").exists() {
+        let lacks = |node: &&u64| !folder.join(format!("node-{node}.pem")).exists();
+        let nodes: Vec<_> = nodes.iter().filter(lacks).map(u64::to_string).collect();
+        if nodes.is_empty() {
             return Ok(());
         }
-        let nodes = NODES.map(|node| node.to_string()).join(",");
         let mut command = Command::new(self.server());
-        command.args(["cert", "--cluster", NAME, "--nodes", &nodes, "--out"]);
+        command.args([
+            "cert",
+            "--cluster",
+            NAME,
+            "--nodes",
+            &nodes.join(","),
+            "--out",
+        ]);
         util::output_of(command.arg(folder)).map(drop)
     }
 
@@ -179,8 +202,8 @@ impl Cluster {
     }
 
     fn down(&mut self, wipe: bool) -> Result<()> {
-        for process in &mut self.processes {
-            process.terminate()?;
+        for member in &mut self.members {
+            member.process.terminate()?;
         }
         if wipe {
             fs::remove_dir_all(&self.dir)?;
@@ -191,7 +214,7 @@ impl Cluster {
 
     /// Starts one node.
     pub(crate) fn start(&mut self, node: u64) -> Result<()> {
-        self.make_certificates()?;
+        self.make_certificates(&NODES)?;
         let server = self.server();
         let detached = self.detached;
         self.process(node)?.start(&server, detached)
@@ -206,17 +229,41 @@ impl Cluster {
         self.process(node)?.terminate()
     }
 
-    fn process(&mut self, node: u64) -> Result<&mut Process> {
-        let place = place(node)?;
-        Ok(&mut self.processes[place])
+    /// Freezes one node (SIGSTOP).
+    pub(crate) fn freeze(&mut self, node: u64) -> Result<()> {
+        self.process(node)?.signal("STOP")
     }
 
-    /// Where clients reach the nodes.
+    /// Lets a frozen node go on (SIGCONT).
+    pub(crate) fn thaw(&mut self, node: u64) -> Result<()> {
+        self.process(node)?.signal("CONT")
+    }
+
+    fn process(&mut self, node: u64) -> Result<&mut Process> {
+        let place = self.place(node)?;
+        Ok(&mut self.members[place].process)
+    }
+
+    /// Which of the endpoints is the node's.
+    pub(crate) fn place(&self, node: u64) -> Result<usize> {
+        place(&self.nodes(), node)
+    }
+
+    /// The nodes' numbers.
+    pub(crate) fn nodes(&self) -> Vec<u64> {
+        self.members.iter().map(|member| member.number).collect()
+    }
+
+    /// Where clients reach the nodes, in the order of their numbers.
     pub(crate) fn endpoints(&self) -> Vec<String> {
-        let ports = self.ports.iter();
-        ports
-            .map(|ports| format!("127.0.0.1:{}", ports.client))
-            .collect()
+        let ports = self.members.iter().map(|member| member.ports.client);
+        ports.map(|port| format!("127.0.0.1:{port}")).collect()
+    }
+
+    /// Fails if a node that we started has ended by itself.
+    fn check_alive(&mut self) -> Result<()> {
+        let mut members = self.members.iter_mut();
+        members.try_for_each(|member| member.process.check_alive())
     }
 
     /// A client of all nodes.
@@ -233,9 +280,7 @@ impl Cluster {
     pub(crate) fn wait_for_leader(&mut self) -> Result<u64> {
         let client = self.client();
         let outcome = util::wait_for("a leader", LEADER_LIMIT, || {
-            for process in &mut self.processes {
-                process.check_alive()?;
-            }
+            self.check_alive()?;
             Ok(agreed_leader(&client.status()?))
         });
         outcome.with_context(|| format!("the nodes' logs are in {}", self.dir.display()))
@@ -246,9 +291,7 @@ impl Cluster {
         let client = self.client();
         let goal = highest_index(&client.status()?);
         util::wait_for("every node to catch up", limit, || {
-            for process in &mut self.processes {
-                process.check_alive()?;
-            }
+            self.check_alive()?;
             let members = client.status()?;
             let all = members
                 .iter()
@@ -261,31 +304,31 @@ impl Cluster {
     /// Role, term and position of each node.
     pub(crate) fn status_table(&self) -> Result<String> {
         let members = self.client().status()?;
-        Ok(util::table(&status_rows(&self.endpoints(), &members)))
+        let rows = status_rows(&self.nodes(), &self.endpoints(), &members);
+        Ok(util::table(&rows))
     }
 }
 
-fn place(node: u64) -> Result<usize> {
-    NODES
-        .iter()
-        .position(|&number| number == node)
-        .with_context(|| format!("there is no node {node}; the nodes are 1, 2 and 3"))
+fn place(nodes: &[u64], node: u64) -> Result<usize> {
+    let place = nodes.iter().position(|&number| number == node);
+    place.with_context(|| format!("there is no node {node}; the nodes are {nodes:?}"))
 }
 
 fn highest_index(members: &[MemberStatus]) -> u64 {
     members.iter().map(|status| status.index).max().unwrap_or(0)
 }
 
-fn status_rows(endpoints: &[String], members: &[MemberStatus]) -> Vec<Vec<String>> {
+fn status_rows(nodes: &[u64], endpoints: &[String], members: &[MemberStatus]) -> Vec<Vec<String>> {
     let head = [
         "node", "endpoint", "role", "term", "index", "applied", "revision",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for ((node, endpoint), status) in NODES.iter().zip(endpoints).zip(members) {
+    for ((node, endpoint), status) in nodes.iter().zip(endpoints).zip(members) {
         let mut row = vec![node.to_string(), endpoint.clone()];
         let role = match (status.member, status.leader) {
             (None, _) => "down",
             (Some(member), Some(leader)) if member == leader => "leader",
+            (Some(_), Some(_)) if status.is_learner => "learner",
             (Some(_), Some(_)) => "follower",
             (Some(_), None) => "no leader",
         };
@@ -313,7 +356,7 @@ mod tests {
         };
         let members = [of(Some(1), Some(1)), of(Some(2), Some(1)), of(None, None)];
 
-        let rows = status_rows(&endpoints, &members);
+        let rows = status_rows(&NODES, &endpoints, &members);
 
         let roles: Vec<_> = rows.iter().skip(1).map(|row| row[2].as_str()).collect();
         assert_eq!(roles, ["leader", "follower", "down"]);
@@ -321,11 +364,11 @@ mod tests {
 
     #[test]
     fn an_unknown_node_is_refused() {
-        assert!(
-            place(4)
-                .unwrap_err()
-                .to_string()
-                .contains("there is no node 4")
+        let error = place(&NODES, 4).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "there is no node 4; the nodes are [1, 2, 3]"
         );
     }
 }

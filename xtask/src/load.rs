@@ -29,12 +29,31 @@ pub(crate) struct Mark {
     pub(crate) gap: Duration,
     /// Time since the last acknowledgement.
     pub(crate) silence: Duration,
+    /// How long the slowest of the acknowledged writes took.
+    pub(crate) slowest: Duration,
     /// Writes acknowledged.
     pub(crate) acknowledged: u64,
-    /// Writes answered by an error; they may or may not have taken effect.
+    /// Writes answered by an error that says that they have no effect; they were
+    /// tried again.
+    pub(crate) refused: u64,
+    /// Writes answered by another error; they may or may not have taken effect.
     pub(crate) failed: u64,
     /// The time that this covers.
     pub(crate) elapsed: Duration,
+    /// When this ends, from the start of the load.
+    pub(crate) at: Duration,
+}
+
+/// An error that a writer got.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct WriteError {
+    /// From the start of the load.
+    pub(crate) at: Duration,
+    /// Whether the write certainly had no effect.
+    pub(crate) is_refusal: bool,
+    /// The member that was asked.
+    pub(crate) endpoint: String,
+    pub(crate) text: String,
 }
 
 impl Load {
@@ -86,6 +105,12 @@ impl Load {
         })
     }
 
+    /// Has the writers write through these members from now on.
+    pub(crate) fn use_members(&mut self, endpoints: &[String]) -> Result<()> {
+        let commands = self.commands.as_mut().context("the writers have stopped")?;
+        writeln!(commands, "members {}", endpoints.join(",")).context("the writers have died")
+    }
+
     /// Stops the writers; all they were told is in the file then.
     pub(crate) fn stop(mut self) -> Result<()> {
         drop(self.commands.take());
@@ -117,9 +142,12 @@ impl Mark {
         Some(Self {
             gap: millis("gap_ms")?,
             silence: millis("silence_ms")?,
+            slowest: millis("slowest_ms")?,
             acknowledged: number(&fields, "acknowledged")?,
+            refused: number(&fields, "refused")?,
             failed: number(&fields, "failed")?,
             elapsed: millis("elapsed_ms")?,
+            at: millis("at_ms")?,
         })
     }
 
@@ -155,6 +183,15 @@ pub(crate) fn verify(client: &Client, file: &Path) -> Result<Vec<Verified>> {
     Ok(verified)
 }
 
+/// The errors that the writers of the load with this file got, in their order.
+pub(crate) fn errors(file: &Path) -> Result<Vec<WriteError>> {
+    let file = file.with_extension("errors");
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let errors: Option<Vec<_>> = text.lines().map(WriteError::parse).collect();
+    errors.with_context(|| format!("{} is damaged", file.display()))
+}
+
 /// How many acknowledged writes are missing or different on some member.
 pub(crate) fn lost(verified: &[Verified]) -> u64 {
     verified
@@ -182,6 +219,18 @@ pub(crate) fn verified_rows(verified: &[Verified]) -> Vec<Vec<String>> {
     rows
 }
 
+impl WriteError {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.splitn(4, ' ');
+        Some(Self {
+            at: Duration::from_millis(words.next()?.parse().ok()?),
+            is_refusal: words.next()? == "refused",
+            endpoint: words.next()?.to_owned(),
+            text: words.next()?.to_owned(),
+        })
+    }
+}
+
 impl Verified {
     fn parse(line: &str) -> Option<Self> {
         let fields = fields(line);
@@ -201,13 +250,23 @@ mod tests {
 
     #[test]
     fn a_mark_tells_the_longest_gap() {
-        let mark =
-            Mark::parse("gap_ms=412 silence_ms=3 acknowledged=90 failed=2 elapsed_ms=3000\n");
+        let mark = Mark::parse(
+            "gap_ms=412 silence_ms=3 slowest_ms=7 acknowledged=90 refused=1 failed=2 elapsed_ms=3000 at_ms=9\n",
+        );
 
         let mark = mark.unwrap();
         assert_eq!(mark.gap, Duration::from_millis(412));
         assert_eq!((mark.acknowledged, mark.failed), (90, 2));
         assert!((mark.rate() - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_error_tells_when_where_and_whether_the_write_may_be_there() {
+        let error = WriteError::parse("15 unknown 127.0.0.1:1 Unavailable: gone away").unwrap();
+
+        assert_eq!(error.at, Duration::from_millis(15));
+        assert!(!error.is_refusal);
+        assert_eq!(error.text, "Unavailable: gone away");
     }
 
     #[test]

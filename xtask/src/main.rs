@@ -3,12 +3,16 @@
 //! Links none of the workspace's crates: it compiles in seconds and starts them
 //! as processes. Each verb lives in the file of its name.
 
+mod bench;
 mod ci;
 mod client;
 mod cluster;
 mod demo;
 mod load;
+mod members;
+mod pause;
 mod prerequisites;
+mod registers;
 mod sim;
 mod soak;
 mod test;
@@ -43,8 +47,14 @@ enum Verb {
     Cluster(cluster::Arguments),
     /// Runs the simulator over many seeds
     Sim(sim::Arguments),
+    /// Runs the benchmarks of raft-core, and of its peers beside them
+    Bench(bench::Arguments),
     /// Kills and restarts one node after the other under load; nothing may be lost
     KillLoop(soak::KillLoopArguments),
+    /// Adds, promotes, removes and replaces members under load; no write may fail without a reason
+    Members(members::Arguments),
+    /// Freezes the leader under load; no read may be stale, no write lost
+    Pause(pause::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -58,7 +68,10 @@ fn main() -> ExitCode {
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
+        Verb::Members(arguments) => members::run(&arguments),
+        Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `layering` | who may use whom inside raft-core; what the protocol may not touch |
 //! | `manifests` | the members, who depends on whom, what a published crate comes with |
+//! | `promises` | tests, files and metrics that the book names |
 //! | `sources` | room descriptions, sizes, `unwrap`, where bincode may be |
 //! | `texts` | the machine's own paths, links, the book's contents, the index of decisions |
 //!
@@ -12,6 +13,7 @@
 mod code;
 mod layering;
 mod manifests;
+mod promises;
 mod sources;
 mod texts;
 
@@ -71,7 +73,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// The checks that need nothing but the files.
 fn check(files: &Files) -> Vec<Problem> {
-    let checks: [fn(&Files) -> Vec<Problem>; 10] = [
+    let checks: [fn(&Files) -> Vec<Problem>; 12] = [
         layering::wrong_directions,
         layering::impure_protocol,
         layering::clocks_out_of_place,
@@ -82,6 +84,8 @@ fn check(files: &Files) -> Vec<Problem> {
         sources::unwraps_and_ignores,
         sources::bincode_in_two_places,
         texts::incomplete_contents,
+        promises::unkept_requirements,
+        promises::unlisted_metrics,
     ];
     checks.into_iter().flat_map(|check| check(files)).collect()
 }

@@ -176,4 +176,8 @@ impl LogStore for MemoryLogStore {
     fn health(&self) -> StorageHealth {
         StorageHealth::Healthy
     }
+
+    fn is_done_at_once(&self) -> bool {
+        true
+    }
 }

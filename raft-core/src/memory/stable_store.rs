@@ -54,4 +54,8 @@ impl StableStore for MemoryStableStore {
         *self.lock() = StableState::Saved(vote);
         Ok(())
     }
+
+    fn is_done_at_once(&self) -> bool {
+        true
+    }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Committed;
+use super::answers::Waiting;
 use super::clock::Stopwatch;
 use super::error::NodeError;
 use super::inbound::{Completion, Mailbox, ProposalReply};
@@ -21,8 +22,7 @@ use crate::types::{LogId, LogIndex};
 #[derive(Debug)]
 pub(super) struct ApplyJob {
     pub(super) entries: LogSlice,
-    /// In index order.
-    pub(super) waiting: Vec<(LogIndex, ProposalReply)>,
+    pub(super) waiting: Waiting,
 }
 
 /// Something to do with the state machine.
@@ -133,7 +133,7 @@ async fn apply(machine: &mut dyn StateMachine, job: ApplyJob) -> Result<LogIndex
     let ApplyJob { entries, waiting } = job;
     let count = entries.len();
     let last = entries.last().unwrap_or_default();
-    let waiting = locate(&entries, waiting);
+    let applied = entries.clone();
     let mut responses = machine
         .apply(entries)
         .await
@@ -145,7 +145,7 @@ async fn apply(machine: &mut dyn StateMachine, job: ApplyJob) -> Result<LogIndex
             last,
         });
     }
-    for (position, log_id, reply) in waiting {
+    for (position, log_id, reply) in locate(&applied, waiting.take()) {
         let response = std::mem::take(&mut responses[position]);
         // Perhaps nobody listens any more: the caller gave up, which is its right.
         let _ = reply.send(Ok(Committed { log_id, response }));

@@ -50,6 +50,15 @@ impl Stopwatch {
     pub(super) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+
+    /// Answers whether `interval` has passed, and if so starts again.
+    pub(super) fn starts_again_after(&mut self, interval: Duration) -> bool {
+        let is_due = self.elapsed() >= interval;
+        if is_due {
+            *self = Self::started();
+        }
+        is_due
+    }
 }
 
 /// What `future` answers, or nothing if it takes longer than `limit`.

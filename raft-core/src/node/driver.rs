@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Sleep;
 
+use super::answers::{AtStateMachine, Waiting};
 use super::apply::{ApplyJob, Job};
 use super::clock::Clock;
 use super::error::NodeError;
@@ -27,9 +28,9 @@ use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
 use crate::log_store::{LogStore, StorageHealth};
 use crate::network::Network;
-use crate::protocol::{Apply, Consistency, Event, Input, Output, Proposal, Raft};
+use crate::protocol::{Apply, Consistency, Input, Output, Proposal, Raft};
 use crate::time::Timestamp;
-use crate::types::LogIndex;
+use crate::types::{LogIndex, Term};
 
 /// What a proposal gets that may be in the log when its node stops.
 const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
@@ -44,6 +45,7 @@ pub(super) struct Driver {
     pub(super) mailbox: Arc<Mailbox>,
     turn: Turn,
     proposals: Pending<ProposalReply>,
+    at_state_machine: AtStateMachine,
     reads: Pending<ReadReply>,
     pub(super) helpers: Helpers,
     outbound: Outbound,
@@ -57,6 +59,7 @@ pub(super) struct Driver {
     log: Arc<dyn LogStore>,
     storage: StorageHealth,
     asked_health_at: Timestamp,
+    pub(super) reported_term: Term,
 }
 
 /// What the loop is built from.
@@ -79,11 +82,13 @@ impl Driver {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             held_up: HeldUp::new(parts.raft.config().heartbeat_interval),
+            reported_term: parts.raft.status().term(),
             raft: parts.raft,
             clock: parts.clock,
             mailbox: parts.mailbox,
             turn: Turn::default(),
             proposals: Pending::new(),
+            at_state_machine: AtStateMachine::default(),
             reads: Pending::new(),
             helpers: parts.helpers,
             outbound: parts.outbound,
@@ -120,14 +125,18 @@ impl Driver {
                 return Ok(());
             }
             self.helpers.check_ended()?;
-            let handled = self.handle_turn();
+            let now = self.clock.now();
+            let handled = self.handle_turn(now);
+            let handed_out = self.hand_out(now);
             let status = self.raft.status();
             self.outbound.follow(&status.membership);
-            self.hand_out();
+            let sent = self.outbound.flush();
+            self.metrics.messages_sent.increment(sent);
+            self.report_term(status.term());
             self.publisher
                 .publish(status, self.durable_applied, self.storage);
             // What the protocol still had to say has gone out by now.
-            handled?;
+            handled.and(handed_out)?;
         }
     }
 
@@ -139,8 +148,14 @@ impl Driver {
             return Ok(());
         }
         let wake_at = self.held_up.wake_at(self.raft.poll_timeout());
+        let wake_at = self
+            .at_state_machine
+            .deadline()
+            .map_or(wake_at, |at| at.min(wake_at));
         let deadline = self.clock.instant(wake_at);
-        if timer.deadline() != deadline {
+        // A deadline that moved on lets the timer come too early, once: cheaper
+        // than moving the timer with each message of a leader.
+        if deadline < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
@@ -151,8 +166,7 @@ impl Driver {
         }
     }
 
-    fn handle_turn(&mut self) -> Result<(), NodeError> {
-        let now = self.clock.now();
+    fn handle_turn(&mut self, now: Timestamp) -> Result<(), NodeError> {
         // After a failure the rest of the turn stays, to be refused.
         let mut completions = std::mem::take(&mut self.turn.completions);
         for completion in completions.drain(..) {
@@ -176,6 +190,7 @@ impl Driver {
         }
         self.turn = turn;
         self.ask_health(now);
+        self.at_state_machine.expire(now);
         // Last: what was in the inbox may have made the timeout pointless.
         if self.held_up.lets_fire(self.raft.poll_timeout(), now) {
             self.raft.handle(now, Input::Tick);
@@ -203,6 +218,7 @@ impl Driver {
             Completion::Applied { index, durable } => {
                 let rises = durable > self.durable_applied;
                 self.durable_applied = durable;
+                self.at_state_machine.end();
                 self.raft.handle(now, Input::Applied(index));
                 if !rises {
                     return Ok(());
@@ -212,6 +228,7 @@ impl Driver {
             Completion::Checkpointed(durable) => {
                 self.durable_applied = self.durable_applied.max(durable);
                 self.operator.checkpointed(durable);
+                self.report_checkpoint(durable);
                 self.raft.handle(now, Input::StateDurable(durable));
                 Input::CheckpointEnded
             }
@@ -223,6 +240,7 @@ impl Driver {
                 self.outgoing.ended(token);
                 Input::SnapshotSent { token, installed }
             }
+            Completion::SnapshotProgress(token) => Input::SnapshotProgress(token),
             Completion::SnapshotRestored { token, ok } => Input::SnapshotRestored { token, ok },
             Completion::Failed(error) => {
                 // A leader that cannot go on hands over at once if somebody is ready.
@@ -290,8 +308,26 @@ impl Driver {
         }
     }
 
-    /// Hands out everything the protocol wants done.
-    fn hand_out(&mut self) {
+    /// Hands out everything the protocol wants done, and does what is done at once.
+    fn hand_out(&mut self, now: Timestamp) -> Result<(), NodeError> {
+        loop {
+            self.hand_out_waiting(now);
+            let done = self.helpers.write_at_once(&self.metrics);
+            let completions = done.unwrap_or_else(|error| vec![Completion::Failed(error)]);
+            if completions.is_empty() {
+                return Ok(());
+            }
+            for completion in completions {
+                if let Err(error) = self.handle_completion(now, completion) {
+                    // What the protocol still had to say.
+                    self.hand_out_waiting(now);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn hand_out_waiting(&mut self, now: Timestamp) {
         while let Some(output) = self.raft.poll_output() {
             match output {
                 Output::Persist(request) => self.helpers.write(WriteJob::Persist(request)),
@@ -303,7 +339,7 @@ impl Driver {
                 }
                 Output::Send(envelope) => self.outbound.push(envelope),
                 Output::ReadLog(request) => self.helpers.read(request),
-                Output::Apply(apply) => self.hand_to_apply(apply),
+                Output::Apply(apply) => self.hand_to_apply(now, apply),
                 Output::ProposalFailed { ticket, error } => {
                     self.metrics.proposals_failed.increment(1);
                     if let Some(reply) = self.proposals.take(ticket) {
@@ -326,43 +362,20 @@ impl Driver {
                 other => self.hand_out_snapshot(other),
             }
         }
-        let sent = self.outbound.flush();
-        self.metrics.messages_sent.increment(sent);
     }
 
-    fn hand_to_apply(&mut self, apply: Apply) {
+    fn hand_to_apply(&mut self, now: Timestamp, apply: Apply) {
         let waiting = apply
             .proposals
             .into_iter()
             .filter_map(|(index, ticket)| Some((index, self.proposals.take(ticket)?)))
             .collect();
+        let waiting = Waiting::new(waiting);
+        let deadline = now + self.raft.config().request_timeout;
+        self.at_state_machine.begin(deadline, waiting.clone());
         let entries = apply.entries;
         self.helpers
             .apply(Job::Apply(ApplyJob { entries, waiting }));
-    }
-
-    fn report(&self, event: &Event) {
-        self.metrics.count(event);
-        let config = self.raft.config();
-        let (node, group) = (config.replica, config.group);
-        match event {
-            Event::BecameLeader { .. }
-            | Event::SteppedDown { .. }
-            | Event::LeaderKnown { .. }
-            | Event::ElectionStarted { .. }
-            | Event::MembershipInForce { .. }
-            | Event::TransferStarted { .. }
-            | Event::TransferAborted { .. }
-            | Event::SnapshotSending { .. }
-            | Event::SnapshotInstalling { .. }
-            | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
-            Event::EntryDamaged { .. }
-            | Event::EntryMended { .. }
-            | Event::AwaitsReadmission { .. }
-            | Event::LaterLifeHeard { .. }
-            | Event::DiskHealth { .. } => tracing::warn!(%node, %group, "{event}"),
-            _ => tracing::debug!(%node, %group, "{event}"),
-        }
     }
 
     /// Ends all that waits, then the helpers.

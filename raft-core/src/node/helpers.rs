@@ -1,5 +1,6 @@
 //! The tasks that wait for disks and the state machine, so that the loop does not.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -7,7 +8,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::apply::{self, Job};
 use super::error::NodeError;
-use super::inbound::Mailbox;
+use super::inbound::{Completion, Mailbox};
 use super::metrics::Metrics;
 use super::persist::{self, Stores, WriteJob};
 use super::reader;
@@ -15,14 +16,20 @@ use crate::log_store::LogStore;
 use crate::protocol::ReadLog;
 use crate::state_machine::StateMachine;
 
+/// Who writes.
+enum Writer {
+    Task(mpsc::UnboundedSender<WriteJob>, Id),
+    /// The loop itself: the stores are done at once.
+    Loop(Stores, VecDeque<WriteJob>),
+}
+
 /// The helper tasks of one node, as the loop sees them.
 pub(super) struct Helpers {
     // Unbounded, because the protocol bounds what is under way: applies to one
     // batch, persists as the module `persist` says.
-    persist: mpsc::UnboundedSender<WriteJob>,
+    persist: Writer,
     apply: mpsc::UnboundedSender<Job>,
     tasks: JoinSet<()>,
-    writer: Id,
     applier: Id,
     log: Arc<dyn LogStore>,
     mailbox: Arc<Mailbox>,
@@ -36,19 +43,23 @@ impl Helpers {
         mailbox: &Arc<Mailbox>,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let (persist, persist_requests) = mpsc::unbounded_channel();
         let (apply, apply_jobs) = mpsc::unbounded_channel();
         let log = Arc::clone(&stores.log);
         let mailbox = Arc::clone(mailbox);
         let mut tasks = JoinSet::new();
         let (inbox, counts) = (Arc::clone(&mailbox), Arc::clone(metrics));
-        let writer = tasks.spawn(persist::run(stores, persist_requests, inbox, counts));
+        let persist = if stores.are_done_at_once() {
+            Writer::Loop(stores, VecDeque::new())
+        } else {
+            let (jobs, requests) = mpsc::unbounded_channel();
+            let task = tasks.spawn(persist::run(stores, requests, inbox, counts));
+            Writer::Task(jobs, task.id())
+        };
         let (inbox, counts) = (Arc::clone(&mailbox), Arc::clone(metrics));
         let applier = tasks.spawn(apply::run(state_machine, apply_jobs, inbox, counts));
         Self {
             persist,
             apply,
-            writer: writer.id(),
             applier: applier.id(),
             tasks,
             log,
@@ -57,8 +68,26 @@ impl Helpers {
     }
 
     /// Has something written. A writer that is gone has reported why.
-    pub(super) fn write(&self, job: WriteJob) {
-        drop(self.persist.send(job));
+    pub(super) fn write(&mut self, job: WriteJob) {
+        match &mut self.persist {
+            Writer::Task(jobs, _) => drop(jobs.send(job)),
+            Writer::Loop(_, waiting) => waiting.push_back(job),
+        }
+    }
+
+    /// Writes what waits, if that is the loop's to do.
+    ///
+    /// # Errors
+    ///
+    /// When a store failed, or was not done at once.
+    pub(super) fn write_at_once(
+        &mut self,
+        metrics: &Metrics,
+    ) -> Result<Vec<Completion>, NodeError> {
+        match &mut self.persist {
+            Writer::Loop(stores, waiting) => persist::run_at_once(stores, waiting, metrics),
+            Writer::Task(..) => Ok(Vec::new()),
+        }
     }
 
     /// Has something done with the state machine. If its task is gone, that has reported why.
@@ -100,9 +129,9 @@ impl Helpers {
 
     fn check(&self, ended: Result<(), JoinError>) -> Result<(), NodeError> {
         let Err(error) = ended else { return Ok(()) };
-        let task = match error.id() {
-            id if id == self.writer => "writer",
-            id if id == self.applier => "state machine",
+        let task = match (&self.persist, error.id()) {
+            (Writer::Task(_, writer), id) if id == *writer => "writer",
+            (_, id) if id == self.applier => "state machine",
             _ => "log reader",
         };
         Err(NodeError::panicked(task, error))

@@ -71,6 +71,8 @@ pub(super) enum Completion {
         token: SnapshotToken,
         snapshot: Snapshot,
     },
+    /// More of a snapshot has got to its receiver.
+    SnapshotProgress(SnapshotToken),
     /// A snapshot was sent, or was not.
     SnapshotSent {
         token: SnapshotToken,

@@ -1,46 +1,9 @@
 //! What a node counts and measures.
 //!
-//! All carry the labels `node` and `group`. Handles are taken when the node
-//! starts, so a recorder must be installed before.
-//!
-//! | name | kind | meaning |
-//! |---|---|---|
-//! | `raft_proposals_total` | counter | proposals handed to the protocol |
-//! | `raft_proposal_seconds` | histogram | from proposing to commit and result |
-//! | `raft_proposals_failed_total` | counter | proposals refused or of unknown outcome |
-//! | `raft_reads_total` | counter | linearizable reads handed to the protocol |
-//! | `raft_read_seconds` | histogram | from asking to the read index being applied |
-//! | `raft_messages_received_total` | counter | messages handled |
-//! | `raft_messages_sent_total` | counter | messages handed to the transport |
-//! | `raft_messages_dropped_total` | counter | messages dropped because the inbox was full |
-//! | `raft_persist_seconds` | histogram | one group commit: term and vote, and the log |
-//! | `raft_persist_entries` | histogram | entries in one group commit |
-//! | `raft_apply_seconds` | histogram | one batch in the state machine |
-//! | `raft_apply_entries` | histogram | entries in one batch |
-//! | `raft_snapshots_sent_total` | counter | snapshots begun to be sent to followers |
-//! | `raft_snapshots_installed_total` | counter | snapshots of leaders that this node holds now |
-//! | `raft_membership_changes_total` | counter | configurations that came into force |
-//! | `raft_transfers_total` | counter | leadership transfers begun on this node |
-//! | `raft_transfers_aborted_total` | counter | of them, those that took too long |
-//! | `raft_damaged_entries_total` | counter | log entries found damaged |
-//! | `raft_mended_entries_total` | counter | of them, those replaced by a peer's copy |
-//! | `raft_elections_total` | counter | elections this node started |
-//! | `raft_leader_changes_total` | counter | times a leader became known |
-//! | `raft_term` | gauge | current term |
-//! | `raft_is_leader` | gauge | 1 while leading |
-//! | `raft_commit_index` | gauge | last entry known to be committed |
-//! | `raft_applied_index` | gauge | last entry applied |
-//! | `raft_last_index` | gauge | last entry of the log |
-//! | `raft_durable_index` | gauge | last entry durable here |
-//! | `raft_durable_applied_index` | gauge | what a crash leaves of the state machine |
-//! | `raft_purged_index` | gauge | last entry that the log no longer holds |
-//! | `raft_pending_proposals` | gauge | proposals that wait for their outcome |
-//! | `raft_pending_reads` | gauge | reads that wait for their index |
-//! | `raft_voters` | gauge | voters of the configuration in force |
-//! | `raft_learners` | gauge | learners of the configuration in force |
-//! | `raft_slowest_follower_lag` | gauge | entries that the slowest follower lacks, on the leader |
-//! | `raft_disk_ill` | gauge | 1 while the disk does not get its writes done |
-//! | `raft_failed` | gauge | 1 once the node has failed |
+//! Names, units and meanings are in the book, in `docs/book/operations/metrics.md`;
+//! a check of `cargo xtask tidy` keeps the two alike. All carry the labels `node`
+//! and `group`. Handles are taken when the node starts, so a recorder must be
+//! installed before.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
@@ -50,7 +13,7 @@ use crate::types::{GroupId, NodeId};
 
 macro_rules! metrics {
     ($($kind:ident $handle:ident $field:ident $name:literal;)*) => {
-        /// One handle per metric of the module's table.
+        /// One handle per metric of the book's table.
         pub(super) struct Metrics {
             $(pub(super) $field: $handle,)*
         }

@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: any rule of Raft.
 
+mod answers;
 mod apply;
 mod clock;
 mod driver;
@@ -28,11 +29,13 @@ mod outbound;
 mod pending;
 mod persist;
 mod reader;
+mod report;
 mod requests;
 mod restore;
 mod snapshots;
 mod status;
 mod stored;
+mod streams;
 
 use std::fmt;
 use std::sync::Arc;
@@ -233,22 +236,20 @@ impl Node {
     /// # Errors
     ///
     /// Refused, or of unknown outcome; see [`ProposeError`]. Unknown at the
-    /// latest after [`Config::request_timeout`].
+    /// latest after [`Config::request_timeout`] without a commit, and as long again
+    /// without an answer of the state machine.
     pub async fn propose(&self, command: Bytes) -> Result<Committed, ProposeError> {
         let watch = Stopwatch::started();
         let (reply, outcome) = oneshot::channel();
         self.handle.mailbox.propose(command, reply)?;
-        let unknown = |reason| Err(ProposeError::Unknown { reason });
-        match within(self.handle.config.request_timeout, outcome).await {
-            Some(Ok(outcome)) => {
-                if outcome.is_ok() {
-                    self.handle.metrics.proposal_seconds.record(watch.elapsed());
-                }
-                outcome
-            }
-            Some(Err(_)) => unknown("the node stopped before the outcome was known"),
-            None => unknown("no outcome within the request timeout"),
+        // The loop ends each proposal in time, so none needs a timer of its own.
+        let outcome = outcome.await.unwrap_or(Err(ProposeError::Unknown {
+            reason: "the node stopped before the outcome was known",
+        }));
+        if outcome.is_ok() {
+            self.handle.metrics.proposal_seconds.record(watch.elapsed());
         }
+        outcome
     }
 
     /// Waits until this node's state machine may be read as `consistency` says:
@@ -263,16 +264,11 @@ impl Node {
         let watch = Stopwatch::started();
         let (reply, outcome) = oneshot::channel();
         self.handle.mailbox.read(consistency, reply)?;
-        match within(self.handle.config.request_timeout, outcome).await {
-            Some(Ok(outcome)) => {
-                if outcome.is_ok() {
-                    self.handle.metrics.read_seconds.record(watch.elapsed());
-                }
-                outcome
-            }
-            Some(Err(_)) => Err(ReadError::Stopped),
-            None => Err(ReadError::Unconfirmed),
+        let outcome = outcome.await.unwrap_or(Err(ReadError::Stopped));
+        if outcome.is_ok() {
+            self.handle.metrics.read_seconds.record(watch.elapsed());
         }
+        outcome
     }
 
     /// Changes who belongs to the group, from whichever node this is. Returns

@@ -144,6 +144,10 @@ impl Driver {
                     self.helpers.apply(Job::Restore(token, meta, reader));
                 }
             }
+            Output::StopInstall(token) => {
+                self.incoming
+                    .stop_reading(token, "another leader took over");
+            }
             Output::SnapshotInstalled(token) => {
                 self.metrics.snapshots_installed.increment(1);
                 self.incoming.answer(token, Ok(()));

@@ -8,7 +8,10 @@
 //! `max_uncommitted_bytes` ahead, and a follower gets at most
 //! `max_inflight_bytes` ahead of what it acknowledged.
 
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::mpsc;
 
@@ -44,6 +47,13 @@ pub(super) struct Stores {
     pub(super) incarnation: Incarnation,
 }
 
+impl Stores {
+    /// Whether writing needs no task of its own.
+    pub(super) fn are_done_at_once(&self) -> bool {
+        self.log.is_done_at_once() && self.stable.is_done_at_once()
+    }
+}
+
 /// Makes durable what comes, in order, until nothing more comes.
 pub(super) async fn run(
     stores: Stores,
@@ -51,86 +61,118 @@ pub(super) async fn run(
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
 ) {
-    // A job that ended a group and comes after it.
-    let mut next = None;
-    loop {
-        let job = match next.take() {
-            Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
-                None => return,
-            },
-        };
-        let done = match job {
-            WriteJob::Persist(first) => {
-                let group = gather(first, &mut jobs, &mut next);
-                write_group(&stores, group, &mailbox, &metrics).await
+    let mut waiting = VecDeque::new();
+    while let Some(job) = jobs.recv().await {
+        waiting.push_back(job);
+        while let Some(work) = next_work(&mut waiting, || jobs.try_recv().ok()) {
+            match carry_out(&stores, work, &metrics).await {
+                Ok(done) => done.into_iter().for_each(|c| mailbox.complete(c)),
+                Err(error) => return mailbox.complete(Completion::Failed(error)),
             }
-            WriteJob::Purge(up_to) => purge(stores.log.as_ref(), up_to).await,
-            WriteJob::Repair(entries) => repair(stores.log.as_ref(), entries, &mailbox).await,
-        };
-        if let Err(error) = done {
-            return mailbox.complete(Completion::Failed(error));
         }
     }
 }
 
-/// Takes what queued behind `first` into its group, up to a job of another kind.
-fn gather(
-    first: Persist,
-    jobs: &mut mpsc::UnboundedReceiver<WriteJob>,
-    next: &mut Option<WriteJob>,
-) -> Group {
+/// The same within the loop, for stores that are done at once: carries out
+/// everything that waits. Answers what there is to complete.
+pub(super) fn run_at_once(
+    stores: &Stores,
+    waiting: &mut VecDeque<WriteJob>,
+    metrics: &Metrics,
+) -> Result<Vec<Completion>, NodeError> {
+    let mut completions = Vec::new();
+    while let Some(work) = next_work(waiting, || None) {
+        let work = pin!(carry_out(stores, work, metrics));
+        match work.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => completions.extend(done?),
+            Poll::Pending => {
+                let what = "it says that it is done at once, and has to wait".to_owned();
+                return Err(NodeError::LogStoreContract { what });
+            }
+        }
+    }
+    Ok(completions)
+}
+
+/// What is carried out as one.
+enum Work {
+    Group(Group),
+    Purge(LogId),
+    Repair(LogSlice),
+}
+
+/// The first job, with what queued behind it and can share its sync. `more`
+/// answers jobs that queued elsewhere, as long as there are any.
+fn next_work(
+    waiting: &mut VecDeque<WriteJob>,
+    mut more: impl FnMut() -> Option<WriteJob>,
+) -> Option<Work> {
+    let first = match waiting.pop_front()? {
+        WriteJob::Persist(first) => first,
+        WriteJob::Purge(up_to) => return Some(Work::Purge(up_to)),
+        WriteJob::Repair(entries) => return Some(Work::Repair(entries)),
+    };
     let mut group = Group::default();
     group.add(first);
     while group.bytes < MAX_GROUP_BYTES {
-        match jobs.try_recv() {
+        match waiting.pop_front().or_else(&mut more) {
             // The log starts anew: nothing before that shares a write with it.
-            Ok(WriteJob::Persist(request)) if request.reset.is_none() => group.add(request),
-            Ok(other) => {
-                *next = Some(other);
+            Some(WriteJob::Persist(request)) if request.reset.is_none() => group.add(request),
+            Some(other) => {
+                waiting.push_front(other);
                 break;
             }
-            Err(_) => break,
+            None => break,
         }
     }
-    group
+    Some(Work::Group(group))
+}
+
+async fn carry_out(
+    stores: &Stores,
+    work: Work,
+    metrics: &Metrics,
+) -> Result<Vec<Completion>, NodeError> {
+    match work {
+        Work::Group(group) => write_group(stores, group, metrics).await,
+        Work::Purge(up_to) => purge(stores.log.as_ref(), up_to).await,
+        Work::Repair(entries) => repair(stores.log.as_ref(), entries).await,
+    }
 }
 
 async fn write_group(
     stores: &Stores,
     group: Group,
-    mailbox: &Mailbox,
     metrics: &Metrics,
-) -> Result<(), NodeError> {
+) -> Result<Vec<Completion>, NodeError> {
     let watch = Stopwatch::started();
-    let count = group.entries.len() as u64;
-    metrics.persist_entries.record(gauge_value(count));
+    metrics
+        .persist_entries
+        .record(gauge_value(group.count as u64));
     let token = write(stores, group).await?;
-    mailbox.complete(Completion::Persisted(token));
     metrics.persist_seconds.record(watch.elapsed());
-    Ok(())
+    Ok(vec![Completion::Persisted(token)])
 }
 
-async fn purge(log: &dyn LogStore, up_to: LogId) -> Result<(), NodeError> {
-    let purged = log.purge(up_to).await;
-    purged.map_err(|source| NodeError::storage("purging the log", source))
+async fn purge(log: &dyn LogStore, up_to: LogId) -> Result<Vec<Completion>, NodeError> {
+    match log.purge(up_to).await {
+        Ok(()) => Ok(Vec::new()),
+        Err(source) => Err(NodeError::storage("purging the log", source)),
+    }
 }
 
 /// A store that cannot replace single entries says so, and the copies stay in memory.
-async fn repair(log: &dyn LogStore, entries: LogSlice, mailbox: &Mailbox) -> Result<(), NodeError> {
-    let repaired: Vec<LogId> = entries.entries().iter().map(|e| e.log_id).collect();
+async fn repair(log: &dyn LogStore, entries: LogSlice) -> Result<Vec<Completion>, NodeError> {
+    let ids = entries.entries().iter().map(|entry| entry.log_id);
+    let repaired = ids.map(Completion::Repaired).collect();
     match log.repair(entries).await {
-        Ok(()) => {
-            let repaired = repaired.into_iter().map(Completion::Repaired);
-            repaired.for_each(|completion| mailbox.complete(completion));
-        }
+        Ok(()) => Ok(repaired),
         Err(StorageError::Misuse { reason }) => {
             tracing::warn!(reason, "a damaged entry stays damaged on disk");
+            Ok(Vec::new())
         }
-        Err(source) => return Err(NodeError::storage("mending the log", source)),
+        Err(source) => Err(NodeError::storage("mending the log", source)),
     }
-    Ok(())
 }
 
 /// Term and vote first: entries of a term must not outlive the knowledge of it.
@@ -167,7 +209,11 @@ struct Group {
     truncate_from: Option<LogIndex>,
     /// From here on the group alone says what the log holds; the store's part ends before.
     start: Option<LogIndex>,
+    /// The first run as it came; it is shared as long as it is the only one.
+    only: LogSlice,
+    /// All of them, once there are several.
     entries: Vec<Entry>,
+    count: usize,
     bytes: usize,
 }
 
@@ -182,7 +228,20 @@ impl Group {
         if let Some(first) = request.entries.first() {
             self.start.get_or_insert(first.index);
             self.bytes += request.entries.size();
-            self.entries.extend(request.entries.into_entries());
+            self.count += request.entries.len();
+            if self.only.is_empty() && self.entries.is_empty() {
+                self.only = request.entries;
+            } else {
+                self.spread();
+                self.entries.extend_from_slice(request.entries.entries());
+            }
+        }
+    }
+
+    /// Has all entries in one list.
+    fn spread(&mut self) {
+        if !self.only.is_empty() {
+            self.entries = std::mem::take(&mut self.only).into_entries();
         }
     }
 
@@ -190,12 +249,14 @@ impl Group {
         match self.start {
             // Only entries that no disk has seen yet: they are just not written.
             Some(start) if from >= start => {
+                self.spread();
                 let kept = usize::try_from(from.distance_from(start)).unwrap_or(usize::MAX);
                 self.entries.truncate(kept);
             }
             _ => {
                 self.truncate_from = Some(from);
                 self.start = Some(from);
+                self.only = LogSlice::empty();
                 self.entries.clear();
             }
         }
@@ -203,11 +264,14 @@ impl Group {
 
     /// What to append, if the log changes at all.
     fn into_batch(self) -> Option<AppendBatch> {
-        if self.truncate_from.is_none() && self.entries.is_empty() {
+        if self.truncate_from.is_none() && self.entries.is_empty() && self.only.is_empty() {
             return None;
         }
-        let entries = LogSlice::new(self.entries)
-            .expect("the protocol's requests, one after the other, leave a log without gaps");
+        let entries = match self.only.is_empty() {
+            false => self.only,
+            true => LogSlice::new(self.entries)
+                .expect("the protocol's requests, one after the other, leave a log without gaps"),
+        };
         Some(AppendBatch {
             truncate_from: self.truncate_from,
             entries,

@@ -1,20 +1,18 @@
 //! Snapshots on their way: out to followers, and in from a leader.
 //!
 //! Each one sent has a task of its own, which can be stopped. Those coming in
-//! wait here, reader and all, until the protocol says what becomes of them.
+//! wait here, reader and all, until the protocol says what becomes of them. What
+//! is read passes through the readers of `streams`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::clock::{Pacer, within};
 use super::inbound::{Completion, Mailbox};
-use crate::error::StorageError;
+use super::streams::{Guarded, Paced, Reporting};
 use crate::network::{Network, NetworkError, SnapshotHeader};
 use crate::protocol::{SendSnapshot, SnapshotToken};
 use crate::snapshot::{Snapshot, SnapshotMeta, SnapshotReader};
@@ -44,10 +42,10 @@ pub(super) struct Incoming {
     last: u64,
     /// How long a stream may be silent.
     patience: Duration,
-    /// Ends all streams when the node stops.
-    stop: watch::Sender<bool>,
     /// Not handed to the state machine yet.
     readers: BTreeMap<SnapshotToken, (SnapshotMeta, Reader)>,
+    /// Being read: told why, if that is to end.
+    reading: BTreeMap<SnapshotToken, watch::Sender<Option<&'static str>>>,
     replies: BTreeMap<SnapshotToken, OfferReply>,
 }
 
@@ -60,19 +58,28 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Incoming {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) const fn new(patience: Duration) -> Self {
         Self {
             last: 0,
             patience,
-            stop: watch::Sender::new(false),
             readers: BTreeMap::new(),
+            reading: BTreeMap::new(),
             replies: BTreeMap::new(),
         }
     }
 
     /// The node stops: whoever reads gets an error instead of the next chunk.
     pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
+        for stop in self.reading.values() {
+            stop.send_replace(Some("the node stops"));
+        }
+    }
+
+    /// Whoever reads this one gets an error instead of the next chunk.
+    pub(super) fn stop_reading(&self, token: SnapshotToken, reason: &'static str) {
+        if let Some(stop) = self.reading.get(&token) {
+            stop.send_replace(Some(reason));
+        }
     }
 
     /// Keeps an offered snapshot until its fate is known.
@@ -91,17 +98,16 @@ impl Incoming {
         token: SnapshotToken,
     ) -> Option<(SnapshotMeta, Box<dyn SnapshotReader>)> {
         let (meta, reader) = self.readers.remove(&token)?;
-        let guarded = Guarded {
-            inner: reader.0,
-            patience: self.patience,
-            stopped: self.stop.subscribe(),
-        };
+        let stop = watch::Sender::new(None);
+        let guarded = Guarded::new(reader.0, self.patience, stop.subscribe());
+        self.reading.insert(token, stop);
         Some((meta, Box::new(guarded)))
     }
 
     /// Tells the transport what became of it.
     pub(super) fn answer(&mut self, token: SnapshotToken, result: Result<(), NetworkError>) {
         self.readers.remove(&token);
+        self.reading.remove(&token);
         if let Some(reply) = self.replies.remove(&token) {
             // Perhaps the stream broke meanwhile, and nobody listens.
             let _ = reply.send(result);
@@ -147,19 +153,22 @@ impl Outgoing {
         snapshot: Snapshot,
         mailbox: &Arc<Mailbox>,
     ) {
-        let Snapshot { meta, reader } = snapshot;
+        let Snapshot { meta, mut reader } = snapshot;
         let last_included = meta.last_included;
-        let reader = match self.rate {
-            Some(rate) => Box::new(Paced::new(reader, rate)) as Box<dyn SnapshotReader>,
-            None => reader,
-        };
+        if let Some(rate) = self.rate {
+            reader = Box::new(Paced::new(reader, rate));
+        }
+        let reader = Box::new(Reporting::new(reader, token, Arc::clone(mailbox)));
         let (network, mailbox) = (Arc::clone(network), Arc::clone(mailbox));
         let task = tokio::spawn(async move {
             let sent = network
                 .send_snapshot(header, Snapshot { meta, reader })
                 .await;
             if let Err(error) = &sent {
-                tracing::warn!(to = %header.to, %error, "a snapshot did not get across");
+                let SnapshotHeader {
+                    from, to, group, ..
+                } = header;
+                tracing::warn!(node = %from, %group, %to, %error, "a snapshot did not get across");
             }
             sent.is_ok().then_some(last_included)
         });
@@ -190,58 +199,5 @@ impl Drop for Outgoing {
         for task in self.sending.values() {
             task.abort();
         }
-    }
-}
-
-/// A reader that ends with an error when the node stops, or when nothing comes for too long.
-struct Guarded {
-    inner: Box<dyn SnapshotReader>,
-    patience: Duration,
-    stopped: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl SnapshotReader for Guarded {
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        const DOING: &str = "receiving a snapshot";
-        tokio::select! {
-            biased;
-            _ = self.stopped.wait_for(|is_stopped| *is_stopped) => {
-                Err(StorageError::io(DOING, "the node stops"))
-            }
-            chunk = within(self.patience, self.inner.next_chunk()) => {
-                let silent = || StorageError::io(DOING, "nothing came for too long");
-                chunk.unwrap_or_else(|| Err(silent()))
-            }
-        }
-    }
-}
-
-/// A reader that gives no more than so many bytes a second.
-struct Paced {
-    inner: Box<dyn SnapshotReader>,
-    rate: u64,
-    pacer: Pacer,
-}
-
-impl Paced {
-    fn new(inner: Box<dyn SnapshotReader>, rate: u64) -> Self {
-        Self {
-            inner,
-            rate: rate.max(1),
-            pacer: Pacer::started(),
-        }
-    }
-}
-
-#[async_trait]
-impl SnapshotReader for Paced {
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        self.pacer.wait().await;
-        let chunk = self.inner.next_chunk().await?;
-        let bytes = chunk.as_ref().map_or(0, Bytes::len) as u64;
-        let micros = bytes.saturating_mul(1_000_000) / self.rate;
-        self.pacer.delay_next(Duration::from_micros(micros));
-        Ok(chunk)
     }
 }

@@ -24,6 +24,7 @@ impl Raft {
             self.drop_message(from, "a term cannot have two leaders");
             return false;
         }
+        self.stop_outdated_install(term);
         self.leader_contact = Some(self.now);
         self.idle_elections = 0;
         self.reset_election_timer();

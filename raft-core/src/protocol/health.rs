@@ -74,7 +74,7 @@ impl Raft {
             && self.log.membership_is_known()
             && !self.is_installing()
             && !self.disk_is_ill()
-            && !self.lasting_damage_for(self.config.election_timeout_max)
+            && !self.is_unfit_by_damage()
             && backlog <= self.config.max_campaign_backlog
     }
 }

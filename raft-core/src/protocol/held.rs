@@ -51,6 +51,9 @@ impl Raft {
     pub(super) fn hold(&mut self, request: RequestId, command: Bytes) -> Result<(), ProposeError> {
         if self.config.during_transfer == DuringTransfer::Refuse {
             let leader = self.transfer_target();
+            if self.awaits_successor() {
+                return Err(ProposeError::NoLeader);
+            }
             return Err(ProposeError::NotLeader { leader });
         }
         let deadline = self.now + self.config.request_timeout;
@@ -65,7 +68,13 @@ impl Raft {
 
     /// The hand-over is over: lets the proposals go where they belong.
     pub(super) fn release_held(&mut self) {
-        if self.held.queue.is_empty() || self.hands_over() || self.leader().is_none() {
+        if self.held.queue.is_empty() || self.hands_over() {
+            return;
+        }
+        if self.has_left() {
+            return self.refuse_held();
+        }
+        if self.leader().is_none() {
             return;
         }
         let leads = matches!(self.role, Role::Leader(_));
@@ -85,6 +94,16 @@ impl Raft {
             }
         }
         self.forward(commands);
+    }
+
+    /// The group goes on without this node: nobody takes its proposals any more.
+    fn refuse_held(&mut self) {
+        for held in self.held.take() {
+            if held.request.boot == self.boot {
+                let error = ProposeError::NotLeader { leader: None };
+                self.fail_proposal(Ticket(held.request.sequence), error);
+            }
+        }
     }
 
     /// Leadership ended: what others forwarded is bound to its term.

@@ -126,6 +126,10 @@ pub enum Input {
         /// Whether it worked.
         ok: bool,
     },
+    /// The receiver of this snapshot holds more of it than before. About once a
+    /// second is enough: it keeps the snapshot from being given up after
+    /// [`Config::snapshot_timeout`](crate::Config::snapshot_timeout).
+    SnapshotProgress(SnapshotToken),
     /// Sending a snapshot ended: installed up to this entry, or not.
     SnapshotSent {
         /// Which.

@@ -112,10 +112,14 @@ impl Raft {
                 {
                     return self.drop_message(envelope.from, "acknowledges entries we do not have");
                 }
-                let rises = progress.accepted(received.index, durable.index);
+                let rises = progress.accepted(received.index, durable.index, now);
                 progress.begin_replicating();
-                self.reconnects(envelope.from.node, received);
-                if rises {
+                let waits_for_snapshot = matches!(progress.state, ProgressState::Snapshot { .. });
+                if waits_for_snapshot {
+                    self.reconnects(envelope.from.node, received);
+                }
+                // Copies of what is committed change nothing.
+                if rises && durable.index > self.log.commit_index() {
                     self.advance_commit();
                 }
             }
@@ -157,7 +161,7 @@ impl Raft {
         if !self.log.may_agree(received) || !self.log.may_agree(durable) || durable > received {
             return self.drop_message(envelope.from, "acknowledges entries we do not have");
         }
-        let rises = progress.accepted(received.index, durable.index);
+        let rises = progress.accepted(received.index, durable.index, now);
         let forgot_agreement =
             received.index < progress.match_index && progress.state == ProgressState::Replicate;
         if forgot_agreement || progress.lost_append(received.index, now, patience) {

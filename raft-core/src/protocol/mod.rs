@@ -126,7 +126,7 @@ pub struct Raft {
     /// The log store had nothing for the state machine: asked again with time.
     apply_retry_at: Option<Timestamp>,
     /// The snapshot that is being installed.
-    install: Option<SnapshotOffer>,
+    install: Option<snapshot::Install>,
     last_snapshot_token: SnapshotToken,
     compaction: Compaction,
     repairs: Repairs,
@@ -278,6 +278,7 @@ impl Raft {
             Input::SnapshotOffered(offer) => self.on_snapshot_offered(offer),
             Input::SnapshotRestored { token, ok } => self.on_snapshot_restored(token, ok),
             Input::SnapshotSent { token, installed } => self.on_snapshot_sent(token, installed),
+            Input::SnapshotProgress(token) => self.on_snapshot_progress(token),
             Input::StorageHealth(health) => self.on_storage_health(health),
         }
         self.pump();

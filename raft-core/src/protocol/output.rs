@@ -58,6 +58,10 @@ pub enum Output {
     /// after the applies before this output, then answer
     /// [`Input::SnapshotRestored`](super::Input::SnapshotRestored).
     InstallSnapshot(SnapshotToken),
+    /// Read no more of the snapshot that is being installed: another leader took
+    /// over. [`Input::SnapshotRestored`](super::Input::SnapshotRestored) follows
+    /// as ever; it may still have worked.
+    StopInstall(SnapshotToken),
     /// The snapshot offered with this token is durable here, log and all.
     SnapshotInstalled(SnapshotToken),
     /// The snapshot offered with this token is not wanted, or not any more.

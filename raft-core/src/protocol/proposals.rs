@@ -29,7 +29,9 @@ impl Raft {
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
-                Ok(()) if self.hands_over() => self.hold(self.own_request(ticket), command),
+                Ok(()) if self.hands_over() || self.awaits_successor() => {
+                    self.hold(self.own_request(ticket), command)
+                }
                 Ok(()) => {
                     self.remember_proposal(ticket);
                     if matches!(self.role, Role::Leader(_)) {
@@ -87,8 +89,15 @@ impl Raft {
             self.last_ticket
         );
         self.last_ticket = Some(ticket);
-        if self.leader().is_none() {
+        if self.has_left() {
+            return Err(ProposeError::NotLeader { leader: None });
+        }
+        if self.leader().is_none() && !self.awaits_successor() {
             return Err(ProposeError::NoLeader);
+        }
+        let limit = self.config.max_command_bytes;
+        if size > limit {
+            return Err(ProposeError::TooLarge { size, limit });
         }
         if pending >= self.config.max_pending_proposals || !self.has_room_for(size) {
             return Err(ProposeError::Overloaded { pending });
@@ -106,7 +115,7 @@ impl Raft {
             }
             // What is forwarded waits here while the term is not durable.
             _ => {
-                let waiting = self.durability.held_bytes();
+                let waiting = self.durability.held_bytes() + self.held.bytes();
                 waiting == 0 || waiting + size <= self.config.max_uncommitted_bytes
             }
         }
@@ -142,6 +151,8 @@ impl Raft {
             return;
         }
         let (mut refused, hands_over) = (Vec::new(), self.hands_over());
+        // Who has left would not learn what became of its commands.
+        let is_member = !self.log.membership().has_left(envelope.from);
         for (sequence, command) in body.commands {
             let has_room = self.has_room_for(command.len());
             let Role::Leader(leader) = &mut self.role else {
@@ -164,7 +175,7 @@ impl Raft {
                 boot: body.boot,
                 sequence,
             };
-            if !has_room {
+            if !has_room || !is_member {
                 refused.push(sequence);
             } else if !hands_over {
                 self.append_command(request, command);

@@ -142,6 +142,9 @@ impl Raft {
     /// Serves the reads whose round is confirmed, and begins the round for those
     /// that arrived meanwhile.
     pub(super) fn confirm_reads(&mut self) {
+        if matches!(&self.role, Role::Leader(leader) if leader.reads.is_empty()) {
+            return;
+        }
         let Some(confirmed) = self.confirmed_round() else {
             return;
         };

@@ -53,7 +53,9 @@ impl Raft {
         Ok(())
     }
 
-    /// The voters-to-be must hold (nearly) the whole log, and enough of them answer.
+    /// The voters-to-be must hold (nearly) the whole log and answer, and enough of
+    /// all voters do. Of a young group's log nobody lacks much, not even a node
+    /// that does not run.
     fn check_target(&self, target: &Membership) -> Result<(), ChangeMembershipError> {
         let current = self.log.membership();
         for &node in target.voters().difference(current.voters()) {
@@ -65,6 +67,9 @@ impl Raft {
                     behind,
                     allowed,
                 });
+            }
+            if !self.is_active(node) {
+                return Err(ChangeMembershipError::NotAnswering { node });
             }
         }
         let voters = target.voters();
@@ -127,7 +132,8 @@ impl Raft {
         let grace = now + self.config.election_timeout_max;
         let membership = std::sync::Arc::clone(self.log.membership());
         if let Role::Leader(leader) = &mut self.role {
-            leader.followers.sync(&membership, own, next, now, grace);
+            let stopped = leader.followers.sync(&membership, own, next, now, grace);
+            self.stop_snapshots(stopped);
         }
     }
 
@@ -169,6 +175,12 @@ impl Raft {
             self.noted_membership = index;
             self.emit(Event::MembershipInForce { index, membership });
         }
+    }
+
+    /// Whether this replica was a member and is none in the configuration in
+    /// force. While it leads, it leads the others to the end of its removal.
+    pub(super) fn has_left(&self) -> bool {
+        !matches!(self.role, Role::Leader(_)) && self.log.membership().has_left(self.config.replica)
     }
 
     /// Whether this replica votes in the configuration in force.

@@ -181,24 +181,31 @@ impl Raft {
         self.give_way_to_damage();
     }
 
-    /// A leader that cannot read what is to be committed hands over to somebody
-    /// who has it. If nobody does, it gives way: whoever lacks the entry can lead
-    /// and replace it, and if a quorum had it, somebody would have sent it.
+    /// A leader that cannot read what it needs hands over to somebody who can. If
+    /// nobody can, and the entry is not known to be committed, it gives way:
+    /// whoever lacks the entry can lead and replace it, and if a quorum had it,
+    /// somebody would have sent it.
     fn give_way_to_damage(&mut self) {
-        if !self.lasting_damage_for(self.config.election_timeout_max) {
-            return;
+        let patience = self.config.election_timeout_max;
+        if self.damage_lasts_above(self.log.last_applied(), patience) {
+            self.hand_over_for_health();
         }
-        self.hand_over_for_health();
-        let patience = self.config.election_timeout_max + self.config.transfer_timeout;
-        if matches!(self.role, Role::Leader(_)) && self.lasting_damage_for(patience) {
+        let patience = patience + self.config.transfer_timeout;
+        let leads = matches!(self.role, Role::Leader(_));
+        if leads && self.damage_lasts_above(self.log.commit_index(), patience) {
             self.become_follower(self.hard_state.current_term, StepDownReason::Unfit);
         }
     }
 
-    /// Whether an entry that is not applied yet has been damaged for so long, and
-    /// no peer has sent a copy.
-    pub(super) fn lasting_damage_for(&self, patience: Duration) -> bool {
-        let (next, last) = (self.log.last_applied().next(), self.log.last().index);
+    /// Whether an entry that may never commit has been damaged for so long that
+    /// somebody else should lead. One that is committed is no such reason: those
+    /// who have applied and purged it cannot send it, but a snapshot.
+    pub(super) fn is_unfit_by_damage(&self) -> bool {
+        self.damage_lasts_above(self.log.commit_index(), self.config.election_timeout_max)
+    }
+
+    fn damage_lasts_above(&self, index: LogIndex, patience: Duration) -> bool {
+        let (next, last) = (index.next(), self.log.last().index);
         next <= last
             && self
                 .repairs

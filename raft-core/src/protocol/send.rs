@@ -1,7 +1,7 @@
 //! The leader's appends: what goes to whom and when (Raft §5.3).
 
 use super::log::Fetched;
-use super::replication::{Limits, ProgressState};
+use super::replication::{Limits, Progress, ProgressState};
 use super::role::Role;
 use super::{LogReadPurpose, Raft};
 use crate::entry::LogSlice;
@@ -12,21 +12,39 @@ use crate::types::{LogIndex, NodeId, ReplicaId};
 impl Raft {
     /// Sends every follower what it lacks, as far as flow control lets.
     pub(super) fn pump_appends(&mut self) {
-        let Role::Leader(leader) = &self.role else {
-            return;
-        };
-        for &node in leader.followers.nodes().iter() {
+        let mut place = 0;
+        while let Some(node) = self.next_in_need(&mut place) {
             while self.send_next_append(node) {}
+        }
+    }
+
+    /// The first follower from `place` on that something may be sent to; the
+    /// place after it is where to look for the next.
+    fn next_in_need(&self, place: &mut usize) -> Option<NodeId> {
+        let Role::Leader(leader) = &self.role else {
+            return None;
+        };
+        let (last, limits) = (self.log.last().index, self.append_limits());
+        let needs = |p: &Progress| {
+            let is_behind = p.next_index <= last || p.state != ProgressState::Replicate;
+            is_behind && p.may_send(limits)
+        };
+        let found = leader.followers.iter().skip(*place).position(needs)?;
+        *place += found + 1;
+        leader.followers.node_at(*place - 1)
+    }
+
+    const fn append_limits(&self) -> Limits {
+        Limits {
+            max_appends: self.config.max_inflight_appends,
+            max_bytes: self.config.max_inflight_bytes,
         }
     }
 
     /// Sends one append, or asks for the entries it needs. Answers whether
     /// another one may follow.
     fn send_next_append(&mut self, node: NodeId) -> bool {
-        let limits = Limits {
-            max_appends: self.config.max_inflight_appends,
-            max_bytes: self.config.max_inflight_bytes,
-        };
+        let limits = self.append_limits();
         let Role::Leader(leader) = &self.role else {
             return false;
         };

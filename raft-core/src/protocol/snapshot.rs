@@ -16,7 +16,24 @@ use super::replication::ProgressState;
 use super::role::Role;
 use crate::error::ProposeError;
 use crate::membership::Membership;
-use crate::types::{LogId, LogIndex, NodeId};
+use crate::types::{LogId, LogIndex, NodeId, Term};
+
+/// A snapshot that the state machine is being restored from.
+#[derive(Debug)]
+pub(super) struct Install {
+    offer: SnapshotOffer,
+    /// No more of it is read. What was read may have been all.
+    is_stopped: bool,
+}
+
+impl Install {
+    const fn of(offer: SnapshotOffer) -> Self {
+        Self {
+            offer,
+            is_stopped: false,
+        }
+    }
+}
 
 impl Raft {
     /// Starts sending snapshots to followers that need one, a few at a time.
@@ -33,8 +50,7 @@ impl Raft {
             .max_snapshot_transfers
             .saturating_sub(leader.followers.snapshots_under_way());
         let mut begun = Vec::new();
-        for &node in leader.followers.nodes().iter() {
-            let progress = leader.followers.get_mut(node).expect("just listed");
+        for progress in leader.followers.iter_mut() {
             if room > 0 && progress.awaits_snapshot(now, self.config.election_timeout_min) {
                 room -= 1;
                 self.last_snapshot_token = SnapshotToken(self.last_snapshot_token.0 + 1);
@@ -50,7 +66,17 @@ impl Raft {
         }
     }
 
-    /// Gives up transfers that take too long; they are tried again.
+    /// A snapshot on its way got further: however long it takes, it is not given up.
+    pub(super) fn on_snapshot_progress(&mut self, token: SnapshotToken) {
+        let now = self.now;
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(progress) = leader.followers.sending(token)
+        {
+            progress.snapshot_progressed(now);
+        }
+    }
+
+    /// Gives up transfers that get no further; they are tried again.
     pub(super) fn check_snapshots(&mut self) {
         let (now, limit) = (self.now, self.config.snapshot_timeout);
         let Role::Leader(leader) = &mut self.role else {
@@ -145,7 +171,7 @@ impl Raft {
             from,
             last_included,
         });
-        self.install = Some(offer);
+        self.install = Some(Install::of(offer));
         self.outputs.push_back(Output::InstallSnapshot(token));
     }
 
@@ -168,6 +194,19 @@ impl Raft {
         }
     }
 
+    /// A leader of `term` is there: one of an earlier term streams to us no more.
+    /// What it has sent may not be all of it, so nobody waits for the rest.
+    pub(super) fn stop_outdated_install(&mut self, term: Term) {
+        if let Some(install) = &mut self.install
+            && install.offer.term < term
+            && !install.is_stopped
+        {
+            install.is_stopped = true;
+            let token = install.offer.token;
+            self.outputs.push_back(Output::StopInstall(token));
+        }
+    }
+
     /// A committed entry that we hold: the leader's log has it too.
     fn verify_up_to(&mut self, committed: LogId) {
         let index = committed.index.min(self.log.last().index);
@@ -179,7 +218,8 @@ impl Raft {
 
     /// The state machine holds the snapshot, or could not be restored from it.
     pub(super) fn on_snapshot_restored(&mut self, token: SnapshotToken, ok: bool) {
-        let Some(offer) = self.install.take_if(|offer| offer.token == token) else {
+        let install = self.install.take_if(|install| install.offer.token == token);
+        let Some(Install { offer, .. }) = install else {
             return;
         };
         if !ok {

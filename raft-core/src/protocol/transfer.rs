@@ -30,7 +30,7 @@ pub(super) struct Transfer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AwaitedLeader {
     to: NodeId,
-    ticket: Ticket,
+    ticket: Option<Ticket>,
     deadline: Timestamp,
 }
 
@@ -179,18 +179,17 @@ impl Raft {
             .take_if(|awaited| awaited.deadline <= now)
         {
             let leader = self.leader().map(|replica| replica.node);
-            self.end_transfer(late.ticket, Err(TransferError::OtherLeader { leader }));
+            if let Some(ticket) = late.ticket {
+                self.end_transfer(ticket, Err(TransferError::OtherLeader { leader }));
+            }
         }
     }
 
     /// A leadership ended during a transfer: its outcome shows with the next leader.
     pub(super) fn await_next_leader(&mut self, transfer: &Transfer) {
-        let Some(ticket) = transfer.ticket else {
-            return;
-        };
         self.awaited_leader = Some(AwaitedLeader {
             to: transfer.to,
-            ticket,
+            ticket: transfer.ticket,
             deadline: self.now + self.config.transfer_timeout,
         });
     }
@@ -204,8 +203,16 @@ impl Raft {
                 let leader = Some(leader);
                 Err(TransferError::OtherLeader { leader })
             };
-            self.end_transfer(awaited.ticket, result);
+            if let Some(ticket) = awaited.ticket {
+                self.end_transfer(ticket, result);
+            }
         }
+    }
+
+    /// Whether this node handed its leadership over and the next leader is yet to
+    /// be heard: proposals wait for it as they waited for the transfer.
+    pub(super) fn awaits_successor(&self) -> bool {
+        self.awaited_leader.is_some() && self.leader().is_none()
     }
 
     /// When `check_transfer` has something to do.

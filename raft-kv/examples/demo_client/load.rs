@@ -1,8 +1,9 @@
 //! Writers with keys of their own, what they were acknowledged, and how long nothing was.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,10 @@ use anyhow::{Context, Result, bail};
 use raft_kv::proto::etcdserverpb::kv_client::KvClient;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tonic::Status;
 use tonic::transport::Channel;
 
+use super::outcome::{Verdict, describe};
 use super::{Members, PREFIX, channel, put};
 
 /// How long a writer waits after an error before it asks another member.
@@ -20,39 +23,95 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// What the writers share.
 struct Progress {
     out: BufWriter<File>,
+    errors: BufWriter<File>,
+    began: Instant,
     since: Instant,
     last_acknowledged: Instant,
     longest_gap: Duration,
+    slowest: Duration,
     acknowledged: u64,
+    refused: u64,
     failed: u64,
 }
 
 impl Progress {
+    fn begin(out: &Path) -> Result<Self> {
+        let now = Instant::now();
+        let create = |path: &Path| {
+            let file = File::create(path);
+            file.with_context(|| format!("cannot write {}", path.display()))
+        };
+        Ok(Self {
+            out: BufWriter::new(create(out)?),
+            errors: BufWriter::new(create(&errors_beside(out))?),
+            began: now,
+            since: now,
+            last_acknowledged: now,
+            longest_gap: Duration::ZERO,
+            slowest: Duration::ZERO,
+            acknowledged: 0,
+            refused: 0,
+            failed: 0,
+        })
+    }
+
     /// Notes an acknowledgement, with the moment of it.
-    fn acknowledge(&mut self, key: &str, value: &str, revision: i64) -> Result<()> {
+    fn acknowledge(
+        &mut self,
+        write: &KeyValuePair<'_>,
+        revision: i64,
+        took: Duration,
+    ) -> Result<()> {
         let now = Instant::now();
         self.longest_gap = self.longest_gap.max(now - self.last_acknowledged);
+        self.slowest = self.slowest.max(took);
         self.last_acknowledged = now;
         self.acknowledged += 1;
+        let KeyValuePair { key, value } = write;
         writeln!(self.out, "acknowledged {key} {value} {revision}").context("cannot note a write")
     }
 
-    /// Notes a write that may or may not take effect.
-    fn fail(&mut self, key: &str, value: &str) -> Result<()> {
-        self.failed += 1;
-        writeln!(self.out, "unknown {key} {value} 0").context("cannot note a write")
+    /// Notes an error; unless it is a refusal, the write may or may not take effect.
+    fn fail(
+        &mut self,
+        write: &KeyValuePair<'_>,
+        endpoint: &str,
+        status: &Status,
+    ) -> Result<Verdict> {
+        let verdict = Verdict::of(status);
+        let at = self.began.elapsed().as_millis();
+        writeln!(
+            self.errors,
+            "{at} {} {endpoint} {}",
+            verdict.name(),
+            describe(status)
+        )
+        .context("cannot note an error")?;
+        match verdict {
+            Verdict::Refused => self.refused += 1,
+            Verdict::Unknown => {
+                self.failed += 1;
+                let KeyValuePair { key, value } = write;
+                writeln!(self.out, "unknown {key} {value} 0").context("cannot note a write")?;
+            }
+        }
+        Ok(verdict)
     }
 
     fn report(&self) -> String {
         let now = Instant::now();
         let silence = now - self.last_acknowledged;
         format!(
-            "gap_ms={} silence_ms={} acknowledged={} failed={} elapsed_ms={}",
+            "gap_ms={} silence_ms={} slowest_ms={} acknowledged={} refused={} failed={} \
+             elapsed_ms={} at_ms={}",
             self.longest_gap.max(silence).as_millis(),
             silence.as_millis(),
+            self.slowest.as_millis(),
             self.acknowledged,
+            self.refused,
             self.failed,
-            (now - self.since).as_millis()
+            (now - self.since).as_millis(),
+            (now - self.began).as_millis()
         )
     }
 
@@ -60,9 +119,22 @@ impl Progress {
     fn restart(&mut self) {
         self.since = Instant::now();
         self.longest_gap = Duration::ZERO;
+        self.slowest = Duration::ZERO;
         self.acknowledged = 0;
+        self.refused = 0;
         self.failed = 0;
     }
+
+    fn flush(&mut self) -> Result<()> {
+        self.errors.flush().context("cannot note the last errors")?;
+        self.out.flush().context("cannot note the last writes")
+    }
+}
+
+/// One write; each key is written once.
+struct KeyValuePair<'w> {
+    key: &'w str,
+    value: &'w str,
 }
 
 type Shared = Arc<Mutex<Progress>>;
@@ -71,84 +143,127 @@ fn lock(progress: &Shared) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where the errors of the load that writes to `out` are noted.
+fn errors_beside(out: &Path) -> PathBuf {
+    out.with_extension("errors")
+}
+
+/// What the writers are told.
+#[derive(Clone)]
+struct Orders {
+    stop: bool,
+    endpoints: Arc<[String]>,
+}
+
 /// Writes until standard input ends.
 pub(crate) async fn load(members: &Members, writers: usize, out: &Path) -> Result<()> {
-    let file = File::create(out).with_context(|| format!("cannot write {}", out.display()))?;
-    let now = Instant::now();
-    let progress = Arc::new(Mutex::new(Progress {
-        out: BufWriter::new(file),
-        since: now,
-        last_acknowledged: now,
-        longest_gap: Duration::ZERO,
-        acknowledged: 0,
-        failed: 0,
-    }));
-    let (stop, stopped) = watch::channel(false);
+    let progress = Arc::new(Mutex::new(Progress::begin(out)?));
+    let (orders, ordered) = watch::channel(Orders {
+        stop: false,
+        endpoints: members.endpoints.clone().into(),
+    });
     let mut tasks = Vec::new();
-    for writer in 0..writers {
-        let channels: Result<Vec<_>> = members.endpoints.iter().map(|e| channel(e)).collect();
-        let clients = channels?.into_iter().map(KvClient::new).collect();
-        let progress = Arc::clone(&progress);
-        tasks.push(tokio::spawn(write_keys(
-            writer,
-            clients,
-            progress,
-            stopped.clone(),
-        )));
+    for number in 0..writers {
+        let writer = Writer {
+            number,
+            channels: BTreeMap::new(),
+            progress: Arc::clone(&progress),
+            orders: ordered.clone(),
+        };
+        tasks.push(tokio::spawn(writer.write_keys()));
     }
     let questions = Arc::clone(&progress);
-    tokio::task::spawn_blocking(move || answer_questions(&questions)).await??;
-    stop.send_replace(true);
+    tokio::task::spawn_blocking(move || {
+        let answered = answer_questions(&questions, &orders);
+        orders.send_modify(|orders| orders.stop = true);
+        answered
+    })
+    .await??;
     for task in tasks {
         task.await??;
     }
-    lock(&progress)
-        .out
-        .flush()
-        .context("cannot note the last writes")
+    lock(&progress).flush()
 }
 
-/// Answers `peek` and `mark` until standard input ends.
-fn answer_questions(progress: &Shared) -> Result<()> {
+/// Answers `peek`, `mark` and `members` until standard input ends.
+fn answer_questions(progress: &Shared, orders: &watch::Sender<Orders>) -> Result<()> {
     for line in std::io::stdin().lines() {
+        let line = line?;
         let mut progress = lock(progress);
-        match line?.trim() {
-            "peek" => println!("{}", progress.report()),
-            "mark" => {
+        match line.trim().split_once(' ').unwrap_or((line.trim(), "")) {
+            ("peek", "") => println!("{}", progress.report()),
+            ("mark", "") => {
                 println!("{}", progress.report());
                 progress.restart();
+                progress.flush()?;
             }
-            other => bail!("unknown question {other:?}; ask peek or mark"),
+            ("members", endpoints) if !endpoints.is_empty() => {
+                let endpoints = endpoints.split(',').map(str::to_owned).collect();
+                orders.send_modify(|orders| orders.endpoints = endpoints);
+            }
+            _ => bail!("unknown question {line:?}; ask peek, mark or members A,B,C"),
         }
     }
     Ok(())
 }
 
-/// Writes one key after the other; after an error through the next member.
-async fn write_keys(
-    writer: usize,
-    mut clients: Vec<KvClient<Channel>>,
+struct Writer {
+    number: usize,
+    channels: BTreeMap<String, KvClient<Channel>>,
     progress: Shared,
-    stopped: watch::Receiver<bool>,
-) -> Result<()> {
-    let count = clients.len();
-    let mut member = writer % count;
-    for number in 0u64.. {
-        if *stopped.borrow() {
-            break;
-        }
-        let key = format!("{PREFIX}{writer}/{number:09}");
-        let value = format!("{writer}-{number}-{}", fingerprint(&key));
-        match put(&mut clients[member], &key, &value).await {
-            Ok(revision) => lock(&progress).acknowledge(&key, &value, revision)?,
-            Err(_) => {
-                lock(&progress).fail(&key, &value)?;
-                member = (member + 1) % count;
+    orders: watch::Receiver<Orders>,
+}
+
+impl Writer {
+    /// Writes one key after the other; after an error through the next member.
+    async fn write_keys(mut self) -> Result<()> {
+        let (mut hops, mut keys) = (0, 0_u64);
+        let (mut key, mut value) = self.write_number(keys);
+        loop {
+            let orders = self.orders.borrow().clone();
+            if orders.stop {
+                return Ok(());
+            }
+            let endpoint = &orders.endpoints[(self.number + hops) % orders.endpoints.len()];
+            let write = KeyValuePair {
+                key: &key,
+                value: &value,
+            };
+            let began = Instant::now();
+            let verdict = match put(self.client(endpoint)?, write.key, write.value).await {
+                Ok(revision) => {
+                    lock(&self.progress).acknowledge(&write, revision, began.elapsed())?;
+                    None
+                }
+                Err(status) => Some(lock(&self.progress).fail(&write, endpoint, &status)?),
+            };
+            if verdict.is_some() {
+                hops += 1;
                 sleep(BACK_OFF).await;
+            }
+            // What was refused is written again; what may have happened never is.
+            if verdict != Some(Verdict::Refused) {
+                keys += 1;
+                (key, value) = self.write_number(keys);
             }
         }
     }
-    Ok(())
+
+    fn write_number(&self, number: u64) -> (String, String) {
+        let writer = self.number;
+        let key = format!("{PREFIX}{writer}/{number:09}");
+        let value = format!("{writer}-{number}-{}", fingerprint(&key));
+        (key, value)
+    }
+
+    fn client(&mut self, endpoint: &str) -> Result<&mut KvClient<Channel>> {
+        if !self.channels.contains_key(endpoint) {
+            let client = KvClient::new(channel(endpoint)?);
+            self.channels.insert(endpoint.to_owned(), client);
+        }
+        let client = self.channels.get_mut(endpoint);
+        client.context("a channel that was just made is there")
+    }
 }
 
 /// Makes a value tell its key, so that a swapped value is noticed.

@@ -19,6 +19,7 @@ use tonic::metadata::MetadataMap;
 use super::deadline::Deadline;
 use super::error::ApiError;
 use crate::command::{Command, Outcome, Response};
+use crate::member;
 use crate::model::{Range, RangeResult, Txn, TxnResult};
 use crate::mvcc::MvccStore;
 use crate::proto::etcdserverpb::ResponseHeader;
@@ -158,6 +159,10 @@ impl Backend {
                 ProposeError::NoLeader
                 | ProposeError::NotLeader { .. }
                 | ProposeError::Superseded { .. } => self.await_leader(deadline).await?,
+                // The others do not take what a removed member forwards.
+                ProposeError::Overloaded { .. } if self.is_removed() => {
+                    return Err(ApiError::Stopped);
+                }
                 other => return Err(other.into()),
             }
         }
@@ -223,21 +228,27 @@ impl Backend {
         }
     }
 
+    /// Whether the cluster goes on without this member.
+    fn is_removed(&self) -> bool {
+        member::is_removed(&self.status().raft)
+    }
+
     /// Waits until this member knows a leader; at least a moment, because who
-    /// leads may be known here and not yet where the request went.
+    /// leads may be known here and not yet where the request went. A removed one
+    /// refuses instead.
     async fn await_leader(&self, deadline: Deadline) -> Result<(), ApiError> {
         let pause = Instant::now() + RETRY_PAUSE;
         let mut status = self.node.watch();
         let known = async {
             sleep_until(pause).await;
             status
-                .wait_for(|status| status.raft.leader.is_some())
+                .wait_for(|status| status.raft.leader.is_some() || member::is_removed(&status.raft))
                 .await
                 .is_ok()
         };
         match timeout_at(deadline.at(), known).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ApiError::Stopped),
+            Ok(true) if !self.is_removed() => Ok(()),
+            Ok(_) => Err(ApiError::Stopped),
             Err(_) => Err(ApiError::NoLeader),
         }
     }

@@ -10,6 +10,10 @@ use super::members::MemberError;
 use crate::model::KvError;
 use crate::mvcc::QueryError;
 
+/// The trailer that says what etcd's text does not: clients compare that text, so
+/// nothing may be added to it.
+const REASON: &str = "raft-kv-reason";
+
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,6 +24,14 @@ pub enum ApiError {
     /// Members or the leader cannot be changed so.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// The group refused the change of its members.
+    #[error("{error}")]
+    MembersUnchanged {
+        /// In etcd's words.
+        error: MemberError,
+        /// In Raft's, with the numbers that etcd's texts lack.
+        reason: String,
+    },
     /// A sort order or target that does not exist.
     #[error("invalid sort option")]
     SortOption,
@@ -71,7 +83,7 @@ impl ApiError {
             | Self::Compare
             | Self::LeaseProvided
             | Self::TooLarge => Code::InvalidArgument,
-            Self::Member(error) => error.code(),
+            Self::Member(error) | Self::MembersUnchanged { error, .. } => error.code(),
             Self::LeaseNotFound => Code::NotFound,
             Self::TooManyRequests => Code::ResourceExhausted,
             Self::NoLeader | Self::Timeout | Self::LeaderFailed | Self::Stopped => {
@@ -94,7 +106,13 @@ impl ApiError {
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
-        Self::new(error.code(), error.text())
+        let mut status = Self::new(error.code(), error.text());
+        if let ApiError::MembersUnchanged { reason, .. } = &error
+            && let Ok(reason) = reason.parse()
+        {
+            status.metadata_mut().insert(REASON, reason);
+        }
+        status
     }
 }
 
@@ -103,6 +121,7 @@ impl From<ProposeError> for ApiError {
         match error {
             ProposeError::Overloaded { .. } => Self::TooManyRequests,
             ProposeError::Unknown { .. } => Self::LeaderFailed,
+            ProposeError::TooLarge { .. } => Self::TooLarge,
             ProposeError::Stopped => Self::Stopped,
             // What remains is refused for want of a leader.
             _ => Self::NoLeader,
@@ -139,6 +158,23 @@ impl From<StorageError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_change_of_members_says_why_beside_the_text_of_etcd() {
+        let error = ApiError::MembersUnchanged {
+            error: MemberError::LearnerNotReady,
+            reason: "4 is 5000 entries behind, more than 1000".to_owned(),
+        };
+
+        let status = Status::from(error);
+
+        assert_eq!(
+            status.message(),
+            "etcdserver: can only promote a learner member which is in sync with leader"
+        );
+        let reason = status.metadata().get("raft-kv-reason").unwrap();
+        assert_eq!(reason, "4 is 5000 entries behind, more than 1000");
+    }
 
     /// etcd's clients compare code and text.
     #[test]

@@ -8,6 +8,7 @@ use raft_core::{
 };
 use tokio::time::{sleep, timeout_at};
 use tonic::Code;
+use tracing::info;
 
 use super::backend::Backend;
 use super::deadline::Deadline;
@@ -151,9 +152,10 @@ impl Backend {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ApiError::Timeout),
             };
-            let is_over = !is_worth_another_try(&error)
+            let gives_up = !is_worth_another_try(&error)
                 || timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err();
-            if is_over {
+            if gives_up {
+                info!(%error, "the members were not changed as a client asked");
                 return Ok(Err(error));
             }
         }
@@ -191,20 +193,22 @@ const fn is_worth_another_try(error: &ChangeMembershipError) -> bool {
 
 fn refusal(error: ChangeMembershipError) -> ApiError {
     use ChangeMembershipError as Change;
-    match error {
-        Change::NoLeader => ApiError::NoLeader,
-        Change::Stopped => ApiError::Stopped,
-        Change::UnknownMember { .. } => MemberError::NotFound.into(),
-        Change::AlreadyMember { .. } => MemberError::Exists.into(),
+    let in_words_of_etcd = match error {
+        Change::NoLeader => return ApiError::NoLeader,
+        Change::Stopped => return ApiError::Stopped,
+        Change::Overloaded { .. } | Change::InProgress { .. } => return ApiError::TooManyRequests,
+        Change::UnknownMember { .. } => MemberError::NotFound,
+        Change::AlreadyMember { .. } => MemberError::Exists,
         Change::AlreadyVoter { .. } | Change::StillVotes { .. } | Change::SameLife { .. } => {
-            MemberError::NotALearner.into()
+            MemberError::NotALearner
         }
-        Change::NotCaughtUp { .. } => MemberError::LearnerNotReady.into(),
-        Change::NoVoterLeft | Change::QuorumUnavailable { .. } => {
-            MemberError::NotEnoughStarted.into()
-        }
-        Change::Overloaded { .. } | Change::InProgress { .. } => ApiError::TooManyRequests,
-        _ => ApiError::Timeout,
+        Change::NotCaughtUp { .. } | Change::NotAnswering { .. } => MemberError::LearnerNotReady,
+        Change::NoVoterLeft | Change::QuorumUnavailable { .. } => MemberError::NotEnoughStarted,
+        _ => return ApiError::Timeout,
+    };
+    ApiError::MembersUnchanged {
+        error: in_words_of_etcd,
+        reason: error.to_string(),
     }
 }
 

@@ -1,16 +1,22 @@
-//! `raft-kv cert`: certificates of a throwaway authority, for development.
+//! `raft-kv cert`: certificates of an authority of one's own, for development.
+//!
+//! The authority's key stays in the directory, so that nodes that join later get
+//! certificates from the same authority.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use raft_core::NodeId;
 use raft_kv::config::ClusterId;
-use raft_transport_quic::{CertificateError, DevAuthority};
+use raft_transport_quic::{CertificateError, DevAuthority, NodeCertificates};
+
+const AUTHORITY: &str = "ca.pem";
+const AUTHORITY_KEY: &str = "ca.key";
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to put ca.pem, node-N.pem and node-N.key
+    /// Where to put node-N.pem and node-N.key, and ca.pem and ca.key unless they are there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Number or name of the cluster, as in its configuration
@@ -44,6 +50,28 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The authority that is there cannot be used.
+    #[error(
+        "cannot read {}; certificates for more nodes need the ca.pem and ca.key of the first ones",
+        path.display()
+    )]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The authority is another cluster's.
+    #[error(
+        "{} is of cluster {found}; give --cluster {found}, or choose another directory",
+        path.display()
+    )]
+    OtherCluster {
+        /// A certificate that is there.
+        path: PathBuf,
+        /// The cluster it names.
+        found: String,
+    },
     /// They cannot be made.
     #[error(transparent)]
     Make(#[from] CertificateError),
@@ -60,13 +88,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes `ca.pem` and for each node `node-N.pem` and `node-N.key` into `out`.
+/// Writes for each node `node-N.pem` and `node-N.key` into `out`, signed by the
+/// authority that is there, or by a new one: `ca.pem` and `ca.key`.
 pub(super) fn make(out: &Path, cluster: &ClusterId, nodes: &[u64]) -> Result<(), Error> {
     std::fs::create_dir_all(out).map_err(|source| Error::Write {
         path: out.to_owned(),
         source,
     })?;
-    let authority = DevAuthority::new(cluster.name())?;
+    let certificate = out.join(AUTHORITY);
+    let is_new = !certificate.exists();
+    let authority = if is_new {
+        DevAuthority::new(cluster.name())?
+    } else {
+        load(out, cluster)?
+    };
     for &node in nodes {
         let pem = authority.node(NodeId::new(node))?;
         write(
@@ -76,7 +111,51 @@ pub(super) fn make(out: &Path, cluster: &ClusterId, nodes: &[u64]) -> Result<(),
         )?;
         write(out.join(format!("node-{node}.key")), &pem.key, 0o600)?;
     }
-    write(out.join("ca.pem"), authority.ca_pem(), 0o644)
+    if is_new {
+        write(out.join(AUTHORITY_KEY), authority.ca_key_pem(), 0o600)?;
+        // Last: where it is, the rest is too.
+        write(certificate, authority.ca_pem(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// The authority of `out`, made by an earlier call.
+fn load(out: &Path, cluster: &ClusterId) -> Result<DevAuthority, Error> {
+    check_cluster(out, cluster)?;
+    let read = |name| {
+        let path = out.join(name);
+        std::fs::read_to_string(&path).map_err(|source| Error::Authority { path, source })
+    };
+    let (certificate, key) = (read(AUTHORITY)?, read(AUTHORITY_KEY)?);
+    Ok(DevAuthority::from_pem(cluster.name(), &certificate, &key)?)
+}
+
+/// The nodes that have certificates already tell whose the directory is.
+fn check_cluster(out: &Path, cluster: &ClusterId) -> Result<(), Error> {
+    let listed = std::fs::read_dir(out).map_err(|source| Error::Authority {
+        path: out.to_owned(),
+        source,
+    })?;
+    for path in listed.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Some(node) = path
+            .file_stem()
+            .filter(|_| path.extension() == Some("pem".as_ref()))
+        else {
+            continue;
+        };
+        let key = path.with_file_name(node).with_extension("key");
+        let identity = NodeCertificates::load_files(out.join(AUTHORITY), &path, key)
+            .and_then(|certificates| certificates.identity());
+        match identity {
+            Ok(identity) if identity.cluster() != cluster.name() => {
+                let found = identity.cluster().to_owned();
+                return Err(Error::OtherCluster { path, found });
+            }
+            // The authority itself, or what somebody else has put there.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes a new file. One that is there may be in use: it stays.
@@ -94,4 +173,70 @@ fn write(path: PathBuf, text: &str, mode: u32) -> Result<(), Error> {
         io::ErrorKind::AlreadyExists => Error::Exists { path },
         _ => Error::Write { path, source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(path: PathBuf) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_node_that_joins_later_gets_a_certificate_of_the_same_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path();
+        let cluster = "example".parse().unwrap();
+        make(out, &cluster, &[1, 2]).unwrap();
+        let authority = text(out.join("ca.pem"));
+
+        make(out, &cluster, &[3]).unwrap();
+
+        assert_eq!(text(out.join("ca.pem")), authority);
+        let files = ["ca.pem", "node-3.pem", "node-3.key"].map(|name| out.join(name));
+        let [ca, certificate, key] = files;
+        let joiner = NodeCertificates::load_files(ca, certificate, key).unwrap();
+        assert_eq!(joiner.identity().unwrap().node(), NodeId::new(3));
+    }
+
+    #[test]
+    fn certificates_of_a_node_that_has_some_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = "example".parse().unwrap();
+        make(directory.path(), &cluster, &[1]).unwrap();
+
+        let refusal = make(directory.path(), &cluster, &[1]).unwrap_err();
+
+        assert!(refusal.to_string().contains("node-1.pem is there already"));
+    }
+
+    #[test]
+    fn an_authority_of_another_cluster_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        make(directory.path(), &"one".parse().unwrap(), &[1]).unwrap();
+
+        let refusal = make(directory.path(), &"two".parse().unwrap(), &[2]).unwrap_err();
+
+        assert!(
+            refusal.to_string().contains("is of cluster one"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn an_authority_without_its_key_says_what_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = "example".parse().unwrap();
+        make(directory.path(), &cluster, &[1]).unwrap();
+        std::fs::remove_file(directory.path().join("ca.key")).unwrap();
+
+        let refusal = make(directory.path(), &cluster, &[2]).unwrap_err();
+
+        assert!(
+            refusal
+                .to_string()
+                .contains("ca.key; certificates for more nodes need")
+        );
+    }
 }

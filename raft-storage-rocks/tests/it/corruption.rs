@@ -1,8 +1,8 @@
 //! Damage is reported with its place, and never returned as data.
 
 use raft_core::{
-    Incarnation, LogId, LogIndex, LogStore, StableState, StableStore, StorageError, StoredEntry,
-    Term,
+    Incarnation, LogId, LogIndex, LogSlice, LogStore, StableState, StableStore, StorageError,
+    StoredEntry, Term,
 };
 
 use crate::support::{GROUP, Place, append, entry, entry_key, mark_key, vote_key, vote_of};
@@ -174,4 +174,31 @@ async fn a_purged_log_without_a_vote_has_lost_it() {
     let found = place.open().stable_store(GROUP).load().await.unwrap();
 
     assert!(matches!(found, StableState::Lost { .. }), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_payload_is_replaced_durably_by_the_very_same_entry_and_no_other() {
+    let place = Place::new();
+    let log = place.open().log_store(GROUP).unwrap();
+    append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
+    drop(log);
+    place.rewrite("payload", &entry_key(2), |record| record[8] ^= 1);
+    let log = place.open().log_store(GROUP).unwrap();
+    let run = |term, index| LogSlice::new(vec![entry(term, index)]).unwrap();
+
+    for other in [run(2, 2), run(1, 3)] {
+        let refused = log.repair(other).await;
+        assert!(
+            matches!(refused, Err(StorageError::Misuse { .. })),
+            "{refused:?}"
+        );
+    }
+    log.repair(run(1, 2)).await.unwrap();
+    drop(log);
+
+    let log = place.open().log_store(GROUP).unwrap();
+    let found = log
+        .read(LogIndex::new(2), LogIndex::new(2), usize::MAX)
+        .await;
+    assert_eq!(found.unwrap(), [StoredEntry::Entry(entry(1, 2))]);
 }

@@ -8,6 +8,9 @@
 mod duties;
 mod identity;
 mod reconnect;
+mod relay;
+mod resume;
+mod sample;
 mod snapshot;
 mod support;
 mod wire_format;

@@ -1,15 +1,13 @@
 //! Peers that restart, move, fall silent, or dial at the same moment.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft_core::{Network, NodeId};
 use raft_transport_quic::{QuicConfig, QuicNetwork};
-use tokio::net::UdpSocket;
-use tokio::sync::Mutex;
 
+use crate::relay::Relay;
 use crate::support::{GROUP, Node, RecordingInbox, at, authority, config, introduce, pair, until};
 
 /// Starts on an address that was in use a moment ago.
@@ -202,41 +200,4 @@ async fn dropping_the_transport_ends_its_tasks() {
         std::net::UdpSocket::bind(address).is_ok()
     })
     .await;
-}
-
-/// Passes datagrams on between whoever dials it and a node, until it is cut.
-struct Relay {
-    address: SocketAddr,
-    cut: Arc<AtomicBool>,
-}
-
-impl Relay {
-    async fn start(node: SocketAddr) -> Self {
-        let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let address = front.local_addr().unwrap();
-        let cut = Arc::new(AtomicBool::new(false));
-        let dialler = Arc::new(Mutex::new(None));
-        let (f, b, c, d) = (front.clone(), back.clone(), cut.clone(), dialler.clone());
-        tokio::spawn(async move {
-            let mut datagram = vec![0; 65_536];
-            while let Ok((len, from)) = f.recv_from(&mut datagram).await {
-                *d.lock().await = Some(from);
-                if !c.load(Ordering::Relaxed) {
-                    b.send_to(&datagram[..len], node).await.ok();
-                }
-            }
-        });
-        let c = cut.clone();
-        tokio::spawn(async move {
-            let mut datagram = vec![0; 65_536];
-            while let Ok((len, _)) = back.recv_from(&mut datagram).await {
-                let to = *dialler.lock().await;
-                if let (Some(to), false) = (to, c.load(Ordering::Relaxed)) {
-                    front.send_to(&datagram[..len], to).await.ok();
-                }
-            }
-        });
-        Self { address, cut }
-    }
 }

@@ -1,78 +1,13 @@
 //! Snapshots on their own streams.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use raft_core::{
-    GroupId, LogId, Membership, Network, NetworkError, NodeId, ReplicaId, Snapshot, SnapshotHeader,
-    SnapshotMeta, SnapshotReader, StorageError, Term, async_trait,
-};
+use raft_core::{GroupId, Network, NetworkError, NodeId, ReplicaId, SnapshotHeader};
 use tokio::sync::Semaphore;
 
-use crate::support::{GROUP, Node, Random, RecordingInbox, authority, config, introduce, pair};
-
-const CHUNK: usize = 300_000;
-
-/// Chunks of random bytes, and how many were asked for.
-struct Source {
-    random: Random,
-    left: usize,
-    asked: Arc<AtomicUsize>,
-    fails_at_end: bool,
-}
-
-#[async_trait]
-impl SnapshotReader for Source {
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        if self.left == 0 {
-            return match self.fails_at_end {
-                true => Err(StorageError::io("reading a snapshot", "the disk is gone")),
-                false => Ok(None),
-            };
-        }
-        self.left -= 1;
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(self.random.bytes(CHUNK).into()))
-    }
-}
-
-fn source(chunks: usize) -> Source {
-    Source {
-        random: Random(7),
-        left: chunks,
-        asked: Arc::default(),
-        fails_at_end: false,
-    }
-}
-
-fn whole(chunks: usize) -> Vec<u8> {
-    let mut random = Random(7);
-    (0..chunks).flat_map(|_| random.bytes(CHUNK)).collect()
-}
-
-fn meta() -> SnapshotMeta {
-    SnapshotMeta {
-        last_included: LogId::new(3, 77),
-        membership: Membership::of_ids([1, 2, 3]),
-    }
-}
-
-fn snapshot(source: Source) -> Snapshot {
-    Snapshot {
-        meta: meta(),
-        reader: Box::new(source),
-    }
-}
-
-fn header(from: &Node, to: NodeId) -> SnapshotHeader {
-    SnapshotHeader {
-        group: GROUP,
-        from: ReplicaId::first(from.id.get()),
-        to: ReplicaId::first(to.get()),
-        term: Term::new(3),
-    }
-}
+use crate::sample::{Source, header, meta, snapshot, source, whole};
+use crate::support::{Node, RecordingInbox, authority, config, introduce, pair};
 
 /// A pair whose second node has this inbox.
 fn pair_with(inbox: RecordingInbox) -> (Node, Node) {
@@ -93,6 +28,20 @@ async fn a_snapshot_of_megabytes_arrives_whole() {
         .unwrap();
 
     assert_eq!(two.inbox.take_snapshot(), Some((meta(), whole(20))));
+}
+
+#[tokio::test]
+async fn whoever_watches_the_source_hears_that_the_receiver_gets_further() {
+    let (one, two) = pair();
+    let source = source(20);
+    let told = Arc::clone(&source.told);
+
+    one.network
+        .send_snapshot(header(&one, two.id), snapshot(source))
+        .await
+        .unwrap();
+
+    assert!(told.load(Ordering::Relaxed) > 0);
 }
 
 #[tokio::test]

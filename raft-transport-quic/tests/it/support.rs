@@ -1,7 +1,9 @@
 //! Nodes, inboxes and messages for the tests.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct RecordingInbox {
     pub(crate) messages: Mutex<Vec<Envelope>>,
     pub(crate) snapshots: Mutex<VecDeque<(SnapshotMeta, Vec<u8>)>>,
+    /// Chunks read so far, of all snapshots.
+    pub(crate) chunks: AtomicUsize,
+    /// Why snapshots could not be read to their end.
+    pub(crate) failures: Mutex<Vec<String>>,
     pub(crate) arrived: Notify,
     /// Says no to snapshots with this text.
     pub(crate) refuse_snapshots: Option<String>,
@@ -35,6 +41,10 @@ pub(crate) struct RecordingInbox {
 impl RecordingInbox {
     pub(crate) fn messages(&self) -> Vec<Envelope> {
         self.messages.lock().unwrap().clone()
+    }
+
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().clone()
     }
 
     pub(crate) fn take_snapshot(&self) -> Option<(SnapshotMeta, Vec<u8>)> {
@@ -84,9 +94,17 @@ impl Inbox for RecordingInbox {
             if let Some(pace) = &self.pace {
                 pace.acquire().await.unwrap().forget();
             }
-            match reader.next_chunk().await? {
-                Some(chunk) => bytes.extend_from_slice(&chunk),
-                None => break,
+            match reader.next_chunk().await {
+                Ok(Some(chunk)) => {
+                    bytes.extend_from_slice(&chunk);
+                    self.chunks.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let causes = format!("{error}: {:?}", error.source());
+                    self.failures.lock().unwrap().push(causes);
+                    return Err(error.into());
+                }
             }
         }
         self.snapshots.lock().unwrap().push_back((meta, bytes));

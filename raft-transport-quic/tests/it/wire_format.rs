@@ -12,7 +12,7 @@ use raft_transport_quic::wire::{WIRE_VERSION, WireError, decode_batch, encode_ba
 use tokio::io::AsyncWriteExt;
 
 use crate::support::Random;
-use crate::wire_messages::messages;
+use crate::wire_messages::{messages, snapshot_bodies};
 
 fn in_envelope(message: Message) -> Envelope {
     Envelope {
@@ -75,6 +75,9 @@ fn every_message_has_its_golden_bytes_and_comes_back_from_them() {
         let body = encode(&[in_envelope(message.clone())]);
         writeln!(found, "{name} {}", hex(&body)).unwrap();
         assert_eq!(decode_batch(&body).unwrap(), [in_envelope(message)]);
+    }
+    for (name, body) in snapshot_bodies() {
+        writeln!(found, "{name} {}", hex(&body)).unwrap();
     }
 
     if std::env::var_os("UPDATE_EXPECT").is_some() {

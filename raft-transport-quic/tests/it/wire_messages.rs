@@ -7,9 +7,14 @@ use raft_core::message::{
     ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
 };
 use raft_core::{
-    ChangeMembershipError, Entry, Incarnation, LogId, LogIndex, LogSlice, MemberInfo, Membership,
-    MembershipChange, Message, NodeId, Payload, RequestId, Term,
+    ChangeMembershipError, Entry, GroupId, Incarnation, LogId, LogIndex, LogSlice, MemberInfo,
+    Membership, MembershipChange, Message, NodeId, Payload, ReplicaId, RequestId, SnapshotHeader,
+    SnapshotMeta, Term,
 };
+use raft_transport_quic::wire::{
+    SnapshotBegin, SnapshotEnd, SnapshotHave, SnapshotReply, TransferId, decode, encode,
+};
+use serde::{Serialize, de::DeserializeOwned};
 
 const REQUEST: RequestId = RequestId {
     boot: 0x1234_5678_9abc_def0,
@@ -211,4 +216,44 @@ fn rare_messages() -> Vec<(&'static str, Message)> {
             }),
         ),
     ]
+}
+
+/// What goes over a snapshot's stream beside its chunks, as bodies of frames.
+pub(crate) fn snapshot_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let transfer = TransferId {
+        boot: REQUEST.boot,
+        sequence: 300,
+    };
+    let header = SnapshotHeader {
+        group: GroupId::new(3),
+        from: ReplicaId::first(1),
+        to: ReplicaId::first(70_000),
+        term: Term::new(5),
+    };
+    let meta = SnapshotMeta {
+        last_included: LogId::new(4, 40),
+        membership: Membership::of_ids([1, 2, 70_000]),
+    };
+    let mut begin = SnapshotBegin::new(transfer, header, meta);
+    begin.acknowledged = 1000;
+    let end = SnapshotEnd {
+        chunks: 1000,
+        bytes: 70_000,
+    };
+    let refused = SnapshotReply::Refused("stale".into());
+    vec![
+        ("snapshot_begin", body(&begin)),
+        ("snapshot_have", body(&SnapshotHave { chunks: 1000 })),
+        ("snapshot_end", body(&end)),
+        ("snapshot_reply/installed", body(&SnapshotReply::Installed)),
+        ("snapshot_reply/refused", body(&refused)),
+    ]
+}
+
+/// The body of a value, which comes back from it.
+fn body<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode(value, &mut body).unwrap();
+    assert_eq!(&decode::<T>(&body).unwrap(), value);
+    body
 }

@@ -15,18 +15,26 @@ const USUAL_PORTS: [u16; 3] = [2379, 22379, 32379];
 
 /// Where a node is reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Ports {
-    pub(super) client: u16,
-    pub(super) peer: u16,
+pub(crate) struct Ports {
+    pub(crate) client: u16,
+    pub(crate) peer: u16,
 }
 
-/// The configuration file of one node.
-pub(super) fn configuration(dir: &Path, node: u64, ports: &[Ports]) -> String {
+/// The configuration file of a node of a cluster with `members`, itself among
+/// them. One that `joins` does not begin the cluster with them.
+pub(super) fn configuration(
+    dir: &Path,
+    node: u64,
+    own: Ports,
+    members: &[(u64, Ports)],
+    joins: bool,
+) -> String {
     let certificates = dir.join("certificates");
-    let own = ports[usize::try_from(node - 1).unwrap_or(0)];
+    let state = if joins { "existing" } else { "new" };
     let mut text = format!(
         "node_id = {node}\nname = \"node-{node}\"\ncluster = {NAME:?}\ndata_dir = {:?}\n\
-         listen_client = \"127.0.0.1:{}\"\nlisten_peer = \"127.0.0.1:{}\"\n\n\
+         listen_client = \"127.0.0.1:{}\"\nlisten_peer = \"127.0.0.1:{}\"\n\
+         initial_cluster_state = {state:?}\n\n\
          [tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n",
         dir.join(format!("node-{node}/data")),
         own.client,
@@ -35,7 +43,7 @@ pub(super) fn configuration(dir: &Path, node: u64, ports: &[Ports]) -> String {
         certificates.join(format!("node-{node}.pem")),
         certificates.join(format!("node-{node}.key")),
     );
-    for (member, ports) in NODES.iter().zip(ports) {
+    for (member, ports) in members {
         text.push_str(&format!(
             "\n[[initial_cluster]]\nid = {member}\nname = \"node-{member}\"\n\
              peer = \"127.0.0.1:{}\"\nclient = \"http://127.0.0.1:{}\"\n",
@@ -53,7 +61,7 @@ pub(super) fn load_or_choose_ports(file: &Path, usual: bool) -> Result<Vec<Ports
             .filter(|ports| ports.len() == NODES.len())
             .with_context(|| format!("{} is damaged; remove it", file.display()));
     }
-    let ports = choose_ports(if usual { USUAL_PORTS } else { [0; 3] })?;
+    let ports = choose_ports(if usual { &USUAL_PORTS } else { &[0; 3] })?;
     let lines: Vec<_> = ports
         .iter()
         .map(|ports| format!("{} {}\n", ports.client, ports.peer))
@@ -64,10 +72,10 @@ pub(super) fn load_or_choose_ports(file: &Path, usual: bool) -> Result<Vec<Ports
 
 /// Free ports, at `wished` if those are free. Held together while choosing, so
 /// that they differ.
-fn choose_ports(wished: [u16; 3]) -> Result<Vec<Ports>> {
+pub(super) fn choose_ports(wished: &[u16]) -> Result<Vec<Ports>> {
     let mut held = Vec::new();
     let mut ports = Vec::new();
-    for wish in wished {
+    for &wish in wished {
         let listener = TcpListener::bind(("127.0.0.1", wish))
             .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
             .context("no free port")?;
@@ -119,17 +127,21 @@ mod tests {
 
     #[test]
     fn a_configuration_names_its_node_and_all_members() {
-        let ports: Vec<_> = (1..=3)
-            .map(|n| Ports {
-                client: n,
-                peer: n + 10,
+        let members: Vec<_> = (1..=3)
+            .map(|n| {
+                let ports = Ports {
+                    client: n,
+                    peer: n + 10,
+                };
+                (u64::from(n), ports)
             })
             .collect();
 
-        let text = configuration(Path::new("here"), 2, &ports);
+        let text = configuration(Path::new("here"), 2, members[1].1, &members, false);
 
         assert!(text.contains("node_id = 2\n"));
         assert!(text.contains("listen_client = \"127.0.0.1:2\"\nlisten_peer = \"127.0.0.1:12\""));
+        assert!(text.contains("initial_cluster_state = \"new\"\n"));
         assert_eq!(text.matches("[[initial_cluster]]").count(), 3);
     }
 }

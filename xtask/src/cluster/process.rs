@@ -134,6 +134,16 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it has ended by itself; answers the end of its log.
+    pub(super) fn ended_by_itself(&mut self, limit: Duration) -> Result<String> {
+        util::wait_for("the node to end by itself", limit, || {
+            Ok((!self.is_running()).then_some(()))
+        })?;
+        self.child = None;
+        let text = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        Ok(text.lines().last().unwrap_or("(empty)").to_owned())
+    }
+
     fn wait_for_end(&mut self) -> Result<()> {
         util::wait_for("the node to end", STOP_LIMIT, || {
             Ok((!self.is_running()).then_some(()))

@@ -129,6 +129,9 @@ impl Recent {
         max_bytes: usize,
     ) -> Option<LogSlice> {
         self.seal();
+        if let Some(whole) = self.whole_run(first, last, max_entries, max_bytes) {
+            return Some(whole);
+        }
         let start = self.runs.front()?.first;
         let end = self.runs.back()?.last;
         if first < start || first > last || first > end {
@@ -163,11 +166,32 @@ impl Recent {
         Some(LogSlice::new(gathered).expect("the tail of a log is a run"))
     }
 
-    /// The run that holds `index`, which is here. Mostly it is the last one.
+    /// The range as one of the last runs holds it from end to end, which is the
+    /// rule while everybody keeps up.
+    fn whole_run(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> Option<LogSlice> {
+        const LAST_FEW: usize = 2;
+        let mut last_few = self.runs.iter().rev().take(LAST_FEW);
+        let run = last_few.find(|run| run.first == first && run.last == last)?;
+        let fits = run.entries.len() <= max_entries && run.bytes <= max_bytes;
+        fits.then(|| run.entries.clone())
+    }
+
+    /// The run that holds `index`, which is here. Mostly it is one of the last.
     fn position_of(&self, index: LogIndex) -> usize {
-        match self.runs.back() {
-            Some(run) if run.first <= index => self.runs.len() - 1,
-            _ => self.runs.partition_point(|run| run.last < index),
+        const LAST_FEW: usize = 4;
+        let from_back = self.runs.iter().rev().take(LAST_FEW);
+        match from_back
+            .map(|run| run.first)
+            .position(|first| first <= index)
+        {
+            Some(back) => self.runs.len() - 1 - back,
+            None => self.runs.partition_point(|run| run.last < index),
         }
     }
 }

@@ -69,6 +69,11 @@ impl TermRuns {
         if index < self.start().index || index > self.last {
             return None;
         }
+        // Mostly it is about the end of the log.
+        let latest = self.runs.last().filter(|run| run.index <= index);
+        if let Some(run) = latest {
+            return Some(run.term);
+        }
         let following = self.runs.partition_point(|run| run.index <= index);
         Some(self.runs[following - 1].term)
     }

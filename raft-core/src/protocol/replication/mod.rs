@@ -3,9 +3,6 @@
 mod inflight;
 mod progress;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 pub(super) use progress::{Limits, Progress, ProgressState};
 
 use crate::membership::Membership;
@@ -13,12 +10,11 @@ use crate::protocol::output::SnapshotToken;
 use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
-/// All followers of a leader, in the order of their ids.
+/// All followers of a leader.
 #[derive(Debug, Default)]
 pub(super) struct ProgressMap {
-    followers: BTreeMap<NodeId, Progress>,
-    /// Their ids, to go through them while they change.
-    nodes: Arc<[NodeId]>,
+    /// In the order of their ids. A handful: looking through them is faster than a tree.
+    followers: Vec<Progress>,
     last_session: u64,
 }
 
@@ -34,20 +30,34 @@ impl ProgressMap {
         for replica in membership.replicas().filter(|replica| replica.node != own) {
             map.add(replica, next_index, now);
         }
-        map.list_nodes();
         map
     }
 
-    /// Begins a new session with `replica`: acknowledgements of an earlier one do not count.
-    fn add(&mut self, replica: ReplicaId, next_index: LogIndex, now: Timestamp) {
+    /// Begins a new session with `replica`: acknowledgements of an earlier one do
+    /// not count. Answers the snapshot on its way to the node's former self.
+    fn add(
+        &mut self,
+        replica: ReplicaId,
+        next_index: LogIndex,
+        now: Timestamp,
+    ) -> Option<SnapshotToken> {
         self.last_session += 1;
         let progress = Progress::new(replica, self.last_session, next_index, now);
-        self.followers.insert(replica.node, progress);
+        match self.place_of(replica.node) {
+            Ok(place) => {
+                let former = std::mem::replace(&mut self.followers[place], progress);
+                former.snapshot_under_way()
+            }
+            Err(place) => {
+                self.followers.insert(place, progress);
+                None
+            }
+        }
     }
 
     /// Follows whom `membership` names, in new sessions where they are new, from
     /// `next_index` on. Who is not named any more is followed until `grace`, to
-    /// learn that it was removed.
+    /// learn that it was removed. Answers the snapshots that nobody needs any more.
     pub(super) fn sync(
         &mut self,
         membership: &Membership,
@@ -55,47 +65,45 @@ impl ProgressMap {
         next_index: LogIndex,
         now: Timestamp,
         grace: Timestamp,
-    ) {
+    ) -> Vec<SnapshotToken> {
+        let mut stopped = Vec::new();
         for replica in membership.replicas().filter(|replica| replica.node != own) {
-            let known = self.followers.get(&replica.node);
+            let known = self.get(replica.node);
             if known.is_none_or(|p| p.replica != replica || p.departs_at.is_some()) {
-                self.add(replica, next_index, now);
+                stopped.extend(self.add(replica, next_index, now));
             }
         }
-        for progress in self.followers.values_mut() {
+        for progress in &mut self.followers {
             if !membership.contains(progress.replica) && progress.departs_at.is_none() {
                 progress.departs_at = Some(grace);
             }
         }
-        self.list_nodes();
+        stopped
     }
 
-    fn list_nodes(&mut self) {
-        self.nodes = self.followers.keys().copied().collect();
+    fn place_of(&self, node: NodeId) -> Result<usize, usize> {
+        self.followers
+            .binary_search_by_key(&node, |progress| progress.replica.node)
     }
 
     /// Forgets who was removed a while ago; answers the snapshots on their way to them.
     pub(super) fn drop_departed(&mut self, now: Timestamp) -> Vec<SnapshotToken> {
         let mut tokens = Vec::new();
-        self.followers.retain(|_, progress| {
+        self.followers.retain(|progress| {
             let stays = progress.departs_at.is_none_or(|at| now < at);
-            if let (false, ProgressState::Snapshot { token }) = (stays, progress.state) {
-                tokens.extend(token);
+            if !stays {
+                tokens.extend(progress.snapshot_under_way());
             }
             stays
         });
-        self.list_nodes();
         tokens
     }
 
     /// Snapshots on their way.
     pub(super) fn snapshot_tokens(&self) -> Vec<SnapshotToken> {
         self.followers
-            .values()
-            .filter_map(|progress| match progress.state {
-                ProgressState::Snapshot { token } => token,
-                _ => None,
-            })
+            .iter()
+            .filter_map(Progress::snapshot_under_way)
             .collect()
     }
 
@@ -106,7 +114,7 @@ impl ProgressMap {
     pub(super) fn any_needs_snapshot(&self) -> bool {
         let waits = ProgressState::Snapshot { token: None };
         self.followers
-            .values()
+            .iter()
             .any(|progress| progress.state == waits)
     }
 
@@ -114,34 +122,36 @@ impl ProgressMap {
     pub(super) fn sending(&mut self, token: SnapshotToken) -> Option<&mut Progress> {
         let sending = ProgressState::Snapshot { token: Some(token) };
         self.followers
-            .values_mut()
+            .iter_mut()
             .find(|progress| progress.state == sending)
     }
 
-    pub(super) fn nodes(&self) -> Arc<[NodeId]> {
-        Arc::clone(&self.nodes)
+    /// The follower at a place, counted from 0 in the order of ids.
+    pub(super) fn node_at(&self, place: usize) -> Option<NodeId> {
+        self.followers
+            .get(place)
+            .map(|progress| progress.replica.node)
     }
 
     pub(super) fn get(&self, node: NodeId) -> Option<&Progress> {
-        self.followers.get(&node)
+        self.followers.iter().find(|p| p.replica.node == node)
     }
 
     pub(super) fn get_mut(&mut self, node: NodeId) -> Option<&mut Progress> {
-        self.followers.get_mut(&node)
+        self.followers.iter_mut().find(|p| p.replica.node == node)
     }
 
     /// The progress that a message with this sender and session is about.
     pub(super) fn in_session(&mut self, from: ReplicaId, session: u64) -> Option<&mut Progress> {
-        self.followers
-            .get_mut(&from.node)
+        self.get_mut(from.node)
             .filter(|progress| progress.replica == from && progress.session == session)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Progress> {
-        self.followers.values_mut()
+        self.followers.iter_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Progress> {
-        self.followers.values()
+        self.followers.iter()
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Progress {
     pub(crate) last_contact: Timestamp,
     /// Last entry that it said to hold in its latest answer. May fall.
     pub(crate) received: LogIndex,
+    /// When that rose last.
+    received_rose_at: Timestamp,
     /// Whether it answered anything in this session.
     pub(crate) has_answered: bool,
     /// When the latest round that it answered was begun.
@@ -54,8 +56,8 @@ pub(crate) struct Progress {
     snapshot_holds: LogIndex,
     /// When the next snapshot may be tried.
     snapshot_retry_at: Timestamp,
-    /// When the snapshot on its way was begun.
-    snapshot_began_at: Timestamp,
+    /// When the snapshot on its way last got further.
+    snapshot_progress_at: Timestamp,
     /// The latest round it answered.
     pub(crate) acked_round: u64,
     /// Its clients wait for the commit of what was forwarded up to here.
@@ -82,13 +84,14 @@ impl Progress {
             next_index,
             last_contact: now,
             received: LogIndex::ZERO,
+            received_rose_at: now,
             has_answered: false,
             answered_round_of: Timestamp::ZERO,
             latest_life: None,
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,
             snapshot_retry_at: Timestamp::ZERO,
-            snapshot_began_at: Timestamp::ZERO,
+            snapshot_progress_at: Timestamp::ZERO,
             acked_round: 0,
             forwarded_up_to: LogIndex::ZERO,
             commit_told: LogIndex::ZERO,
@@ -125,7 +128,15 @@ impl Progress {
 
     /// The follower agrees with our log up to `received`, and holds it durably up to
     /// `durable`. Answers whether `match_index` rose.
-    pub(crate) fn accepted(&mut self, received: LogIndex, durable: LogIndex) -> bool {
+    pub(crate) fn accepted(
+        &mut self,
+        received: LogIndex,
+        durable: LogIndex,
+        now: Timestamp,
+    ) -> bool {
+        if received > self.received {
+            self.received_rose_at = now;
+        }
         self.received = received;
         let rises = durable > self.match_index;
         self.match_index = self.match_index.max(durable);
@@ -165,18 +176,31 @@ impl Progress {
     /// A snapshot that holds at least the entries up to `holds` is on its way.
     pub(crate) fn sends_snapshot(&mut self, token: SnapshotToken, holds: LogIndex, now: Timestamp) {
         self.state = ProgressState::Snapshot { token: Some(token) };
-        self.snapshot_began_at = now;
+        self.snapshot_progress_at = now;
         self.snapshot_holds = holds;
     }
 
-    /// The snapshot on its way, if it has been so for longer than `limit`.
+    /// The snapshot on its way.
+    pub(crate) const fn snapshot_under_way(&self) -> Option<SnapshotToken> {
+        match self.state {
+            ProgressState::Snapshot { token } => token,
+            _ => None,
+        }
+    }
+
+    /// The snapshot on its way got further.
+    pub(crate) fn snapshot_progressed(&mut self, now: Timestamp) {
+        self.snapshot_progress_at = now;
+    }
+
+    /// The snapshot on its way, if it has got no further for longer than `limit`.
     pub(crate) fn overdue_snapshot(
         &self,
         now: Timestamp,
         limit: Duration,
     ) -> Option<SnapshotToken> {
         match self.state {
-            ProgressState::Snapshot { token } if now.since(self.snapshot_began_at) >= limit => {
+            ProgressState::Snapshot { token } if now.since(self.snapshot_progress_at) >= limit => {
                 token
             }
             _ => None,
@@ -228,7 +252,9 @@ impl Progress {
     }
 
     /// Whether an append must have been lost: the follower has only `received`,
-    /// although what lies above was sent longer than `patience` ago.
+    /// although what lies above was sent longer than `patience` ago, and nothing
+    /// new arrived for as long. On a slow link a full window takes its time;
+    /// sending it again would only make it slower.
     pub(crate) fn lost_append(
         &self,
         received: LogIndex,
@@ -239,6 +265,6 @@ impl Progress {
             && self
                 .inflight
                 .oldest_above(received)
-                .is_some_and(|at| now.since(at) >= patience)
+                .is_some_and(|at| now.since(at.max(self.received_rose_at)) >= patience)
     }
 }

@@ -140,3 +140,17 @@ fn a_snapshot_at_the_end_of_all_numbers_is_refused() {
 
     assert!(!wants_snapshot(&follower));
 }
+
+/// Those who have applied and purged the entry cannot send it, and may need this
+/// replica to lead: it then gets past the damage by a snapshot.
+#[test]
+fn damage_to_what_is_committed_is_no_reason_not_to_lead() {
+    let mut follower = replica_of(3, 2, &[1, 1, 1]);
+    follower.receive(2, 2, append(LogId::new(1, 3), &[], 2));
+    let read = follower.log_reads.remove(0);
+    follower.step(damaged(read, 1));
+
+    follower.wait(Duration::from_secs(5));
+
+    assert_eq!(follower.raft.status().role, RoleKind::PreCandidate);
+}

@@ -2,19 +2,23 @@
 
 mod attacks;
 mod commit;
+mod compaction;
 mod damage;
 mod damaged_memberships;
 mod durability;
 mod election;
+mod joint;
 mod leases;
 mod lost_votes;
 mod nonsense;
+mod paper;
 mod proposals;
 mod reads;
 mod reconfigure;
 mod replication;
 mod snapshots;
 mod storage_truth;
+mod timing;
 mod transfer;
 
 use std::time::Duration;
@@ -73,13 +77,13 @@ pub(super) fn replica_with(
             kind: EntryKind::Blank,
         })
         .collect();
-    let mut config = Config::new(ReplicaId::first(1), 7);
-    adjust(&mut config);
-    replica_from(config, restored)
+    replica_from(restored, adjust)
 }
 
-/// A replica that finds this on its disk.
-pub(super) fn replica_from(config: Config, restored: Restored) -> Replica {
+/// Replica 1, started from what its disk holds.
+pub(super) fn replica_from(restored: Restored, adjust: impl FnOnce(&mut Config)) -> Replica {
+    let mut config = Config::new(ReplicaId::first(1), 7);
+    adjust(&mut config);
     Replica {
         raft: Raft::restore(config, restored, Timestamp::ZERO).unwrap(),
         now: Duration::ZERO,

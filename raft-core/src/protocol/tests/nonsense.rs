@@ -132,7 +132,7 @@ fn nonsensical_offer(random: &mut Random) -> Input {
 /// Another request of this node's clients, or a completion that may never have been asked for.
 fn own_input(random: &mut Random, ticket: u64) -> Input {
     let token = SnapshotToken(random.next() % 8);
-    match random.next() % 8 {
+    match random.next() % 9 {
         0 => nonsensical_offer(random),
         1 => Input::SnapshotRestored { token, ok: false },
         2 => Input::SnapshotSent {
@@ -149,6 +149,7 @@ fn own_input(random: &mut Random, ticket: u64) -> Input {
         },
         5 => Input::Checkpoint,
         6 => Input::CheckpointEnded,
+        7 => Input::SnapshotProgress(token),
         _ => Input::StateDurable(index(random)),
     }
 }

@@ -224,3 +224,15 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_its_bound_however_much_others_co
 
     assert_eq!(leader.failed, []);
 }
+
+/// It would be appended and never fit a message.
+#[test]
+fn a_command_beyond_the_limit_is_refused() {
+    let mut leader = replica_with(3, 1, &[], |config| config.max_command_bytes = 6);
+    leader.win_election(3);
+
+    leader.propose(1);
+
+    let (size, limit) = (7, 6);
+    assert_eq!(leader.failed, [(1, ProposeError::TooLarge { size, limit })]);
+}

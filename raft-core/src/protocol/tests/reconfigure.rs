@@ -5,27 +5,27 @@ use super::*;
 use crate::error::ChangeMembershipError;
 use crate::membership::MemberInfo;
 use crate::membership_change::MembershipChange;
-use crate::message::{ChangeMembership, ChangeMembershipReply};
+use crate::message::{ChangeMembership, ChangeMembershipReply, Propose, ProposeRefused};
 use crate::protocol::{Event, RoleKind, StepDownReason};
 use crate::types::{Incarnation, NodeId};
 
-fn node(number: u64) -> NodeId {
+pub(super) fn node(number: u64) -> NodeId {
     NodeId::new(number)
 }
 
-fn learner(number: u64) -> MembershipChange {
+pub(super) fn learner(number: u64) -> MembershipChange {
     MembershipChange::new().add_learner(node(number), MemberInfo::default())
 }
 
 /// A leader of term 2 in a group of three that has committed its first entry.
-fn settled_leader() -> Replica {
+pub(super) fn settled_leader() -> Replica {
     let mut leader = leader_of(3, 2, &[1, 1]);
     leader.agree([2, 3], LogId::new(2, 3));
     assert_eq!(leader.commit_index(), 3);
     leader
 }
 
-fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
+pub(super) fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
     let ids = |numbers: &[u64]| numbers.iter().copied().map(node).collect();
     let members = members.iter().map(|&n| (node(n), MemberInfo::default()));
     Membership::from_parts(members.collect(), ids(voters), Some(ids(outgoing))).unwrap()
@@ -33,14 +33,14 @@ fn joint(voters: &[u64], outgoing: &[u64], members: &[u64]) -> Membership {
 
 impl Replica {
     /// Peers acknowledge everything up to `last`, durably, in their sessions.
-    fn agree(&mut self, peers: impl IntoIterator<Item = u64>, last: LogId) {
+    pub(super) fn agree(&mut self, peers: impl IntoIterator<Item = u64>, last: LogId) {
         for peer in peers {
             let term = self.term().get();
             self.receive(peer, term, accepted(session_of(peer), last, last));
         }
     }
 
-    fn change(&mut self, ticket: u64, change: MembershipChange) -> Vec<(u64, Message)> {
+    pub(super) fn change(&mut self, ticket: u64, change: MembershipChange) -> Vec<(u64, Message)> {
         let ticket = Ticket(ticket);
         self.step(Input::ChangeMembership { ticket, change })
     }
@@ -63,7 +63,7 @@ impl Replica {
         self.others.iter().filter_map(done).collect()
     }
 
-    fn membership(&self) -> Membership {
+    pub(super) fn membership(&self) -> Membership {
         self.raft.status().membership.as_ref().clone()
     }
 }
@@ -198,6 +198,66 @@ fn a_leader_that_is_removed_leads_until_that_is_committed_and_hands_over() {
         })
     )));
     assert_eq!(leader.changed(), [1]);
+}
+
+/// It may not run at all, and as a voter it would count.
+#[test]
+fn a_learner_that_has_never_answered_is_not_promoted_however_little_it_lacks() {
+    let mut leader = settled_leader();
+    leader.change(1, learner(4));
+    leader.agree([2, 3], LogId::new(2, 4));
+
+    leader.change(2, MembershipChange::new().promote(node(4)));
+
+    let refusal = ChangeMembershipError::NotAnswering { node: node(4) };
+    assert_eq!(leader.refusal(), Some(refusal));
+}
+
+/// It is in no log, and the next leader does not take it from a stranger.
+#[test]
+fn what_waits_while_the_leader_removes_itself_is_refused_for_certain() {
+    let mut leader = settled_leader();
+    leader.change(1, MembershipChange::new().remove(node(1)));
+    leader.agree([2, 3], LogId::new(2, 4));
+
+    leader.propose(7);
+    assert_eq!(leader.failed, []);
+    leader.agree([2, 3], LogId::new(2, 5));
+    leader.propose(8);
+
+    let refused = ProposeError::NotLeader { leader: None };
+    assert_eq!(leader.failed, [(7, refused.clone()), (8, refused)]);
+}
+
+/// It would not learn what became of it.
+#[test]
+fn what_a_removed_follower_forwards_is_refused() {
+    let mut leader = settled_leader();
+    leader.change(1, MembershipChange::new().remove(node(3)));
+    leader.agree([2, 3], LogId::new(2, 4));
+    assert!(leader.membership().has_left(ReplicaId::first(3)));
+    let forwarded = |sequence| Propose {
+        boot: 33,
+        commands: vec![(sequence, Bytes::from_static(b"command"))],
+    };
+
+    let sent = leader.receive(3, 2, Message::Propose(forwarded(1)));
+
+    let refusal = ProposeRefused {
+        boot: 33,
+        sequences: vec![1],
+    };
+    assert!(sent.contains(&(3, Message::ProposeRefused(refusal))));
+}
+
+/// Memberships that a newcomer catches up with do not name it yet.
+#[test]
+fn a_node_that_is_not_added_yet_has_not_left() {
+    let members = Membership::of_ids([1, 2, 5]);
+
+    let former = [1, 3, 6].map(|number| members.has_left(ReplicaId::first(number)));
+
+    assert_eq!(former, [false, true, false]);
 }
 
 #[test]

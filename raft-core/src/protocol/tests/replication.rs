@@ -258,3 +258,29 @@ fn an_answer_to_an_earlier_leadership_confirms_nothing_of_a_later_one() {
     leader.receive(2, 3, silent);
     assert!(leader.reads.is_empty());
 }
+
+/// A window that takes long to cross a slow link is not lost: sending it again
+/// would fill the link with copies.
+#[test]
+fn what_is_under_way_is_not_sent_again_while_the_follower_gets_on() {
+    let mut leader = leader_of(3, 2, &[]);
+    let at = |index| LogId::new(2, index);
+    leader.receive(2, 2, accepted(session_of(2), at(1), at(1)));
+    for ticket in 1..=20 {
+        leader.propose(ticket);
+    }
+    let mut again = Vec::new();
+    for step in 2..=20 {
+        for (to, message) in leader.wait(Duration::from_millis(50)) {
+            again.extend(match message {
+                Message::AppendEntries(body) if to == 2 => body.entries.first(),
+                _ => None,
+            });
+        }
+        // One entry arrives with each heartbeat: all take a second.
+        leader.receive(2, 2, heartbeat_reply(session_of(2), 1, at(step)));
+        leader.receive(3, 2, heartbeat_reply(session_of(3), 1, LogId::ZERO));
+    }
+
+    assert_eq!(again, []);
+}

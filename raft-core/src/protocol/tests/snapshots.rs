@@ -24,17 +24,55 @@ fn leader_with_short_log() -> Replica {
     leader
 }
 
-fn offer(token: u64, term: u64, last_included: LogId) -> Input {
+pub(super) fn offer(token: u64, term: u64, last_included: LogId) -> Input {
+    offer_of(2, token, term, last_included)
+}
+
+fn offer_of(leader: u64, token: u64, term: u64, last_included: LogId) -> Input {
     Input::SnapshotOffered(SnapshotOffer {
         token: SnapshotToken(token),
-        from: ReplicaId::first(2),
+        from: ReplicaId::first(leader),
         term: Term::new(term),
         last_included,
         membership: Arc::new(Membership::of_ids(1..=3)),
     })
 }
 
+/// The limit on silence in the tests of it.
+const LIMIT: Duration = Duration::from_millis(400);
+
+/// The same leader, whose snapshot to follower 3 is on its way.
+fn leader_that_sends(token: &mut SnapshotToken) -> Replica {
+    let mut leader = replica_with(3, 1, &[1; 7], |config| {
+        config.keep_entries = 3;
+        config.max_kept_entries = 3;
+        config.snapshot_timeout = LIMIT;
+    });
+    leader.win_election(3);
+    leader.receive(2, 2, accepted(1, LogId::new(2, 8), LogId::new(2, 8)));
+    leader.read_back();
+    leader.step(Input::StateDurable(at(8)));
+    leader.receive(3, 2, rejected(2, 7, LogId::ZERO));
+    *token = leader.snapshots_sent()[0].token;
+    leader
+}
+
 impl Replica {
+    /// Half of [`LIMIT`] passes, and both followers are heard meanwhile.
+    fn half_the_limit_passes(&mut self) {
+        for _ in 0..4 {
+            self.wait(LIMIT / 8);
+            self.receive(3, 2, heartbeat_reply(2, 1, LogId::ZERO));
+            self.receive(2, 2, heartbeat_reply(1, 1, LogId::new(2, 8)));
+        }
+    }
+
+    fn stopped(&self) -> Vec<Output> {
+        let stops =
+            |output: &&Output| matches!(output, Output::StopSnapshot(_) | Output::StopInstall(_));
+        self.others.iter().filter(stops).cloned().collect()
+    }
+
     fn snapshots_sent(&self) -> Vec<SendSnapshot> {
         let sent = |output: &Output| match output {
             Output::SendSnapshot(order) => Some(*order),
@@ -51,7 +89,7 @@ impl Replica {
         self.others.iter().filter_map(refused).collect()
     }
 
-    fn restored(&mut self, token: u64, ok: bool) -> Vec<(u64, Message)> {
+    pub(super) fn restored(&mut self, token: u64, ok: bool) -> Vec<(u64, Message)> {
         let token = SnapshotToken(token);
         self.step(Input::SnapshotRestored { token, ok })
     }
@@ -245,4 +283,70 @@ fn a_leader_stops_sending_when_it_is_deposed() {
 
     assert!(leader.has_output(|o| matches!(o, Output::StopSnapshot(_))));
     assert_eq!(leader.raft.status().leader, Some(NodeId::new(2)));
+}
+
+#[test]
+fn a_snapshot_that_gets_further_is_not_given_up_however_long_it_takes() {
+    let mut token = SnapshotToken(0);
+    let mut leader = leader_that_sends(&mut token);
+
+    for _ in 0..20 {
+        leader.half_the_limit_passes();
+        leader.step(Input::SnapshotProgress(token));
+    }
+
+    assert_eq!(leader.stopped().len(), 0);
+    assert_eq!(leader.snapshots_sent().len(), 1);
+}
+
+#[test]
+fn a_snapshot_that_gets_no_further_is_given_up_and_begun_anew() {
+    let mut token = SnapshotToken(0);
+    let mut leader = leader_that_sends(&mut token);
+    leader.half_the_limit_passes();
+    leader.step(Input::SnapshotProgress(token));
+
+    leader.half_the_limit_passes();
+    assert_eq!(leader.stopped().len(), 0);
+    // Word of another transfer is none of this one.
+    leader.step(Input::SnapshotProgress(SnapshotToken(token.0 + 1)));
+    leader.half_the_limit_passes();
+
+    let [Output::StopSnapshot(stopped)] = leader.stopped()[..] else {
+        panic!("one is stopped, not {:?}", leader.stopped());
+    };
+    assert_eq!(stopped, token);
+    leader.half_the_limit_passes();
+    assert_eq!(leader.snapshots_sent().len(), 2);
+}
+
+/// What the old leader has not sent yet, it never will.
+#[test]
+fn a_snapshot_of_a_deposed_leader_is_read_no_further() {
+    let mut follower = replica_of(3, 2, &[1, 1]);
+    follower.step(offer(1, 2, LogId::new(2, 9)));
+    follower.receive(2, 2, heartbeat(1, 0));
+    assert_eq!(follower.stopped().len(), 0);
+
+    follower.receive(3, 3, heartbeat(1, 0));
+    follower.receive(3, 3, heartbeat(1, 0));
+    let [Output::StopInstall(SnapshotToken(1))] = follower.stopped()[..] else {
+        panic!("one is stopped, not {:?}", follower.stopped());
+    };
+    follower.restored(1, false);
+    follower.step(offer_of(3, 2, 3, LogId::new(3, 12)));
+
+    assert_eq!(follower.refused(), [1]);
+    assert!(follower.raft.status().is_installing);
+}
+
+#[test]
+fn a_snapshot_of_a_deposed_leader_that_was_read_to_its_end_counts() {
+    let mut follower = replica_of(3, 2, &[1, 1]);
+    follower.step(offer(1, 2, LogId::new(2, 9)));
+    follower.receive(3, 3, heartbeat(1, 0));
+
+    follower.restored(1, true);
+
+    assert_eq!(follower.raft.status().last_applied, at(9));
 }

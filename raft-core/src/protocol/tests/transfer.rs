@@ -217,3 +217,23 @@ fn impossible_targets_are_refused() {
         ]
     );
 }
+
+/// Between the vote for the successor and its first word nobody leads.
+#[test]
+fn a_proposal_waits_for_the_successor_that_was_just_voted_for() {
+    let mut leader = leader();
+    leader.transfer(1, Some(TWO));
+    let vote_for_me = Message::RequestVote(RequestVote {
+        last_log: leader.raft.status().last_log,
+        leadership_transfer: true,
+    });
+    let next = leader.term().next().get();
+    leader.receive(2, next, vote_for_me);
+
+    assert_eq!(leader.propose(1), []);
+    let sent = leader.receive(2, next, heartbeat(1, 0));
+
+    assert_eq!(leader.failed, []);
+    let is_forwarded = |(to, m): &(u64, Message)| *to == 2 && matches!(m, Message::Propose(_));
+    assert!(sent.iter().any(is_forwarded), "{sent:?}");
+}

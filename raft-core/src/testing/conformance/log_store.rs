@@ -325,6 +325,56 @@ pub async fn a_damaged_payload_is_corrupt_and_never_data(harness: &mut impl LogS
     assert!(sound, "{duty}: its neighbours read as {found:?}");
 }
 
+/// Duty 12.
+pub async fn a_repair_replaces_the_very_same_entry_and_nothing_else(
+    harness: &mut impl LogStoreHarness,
+) {
+    let duty = "duty 12, repair changes no identity";
+    let store = harness.open().await;
+    append(&store, None, 1, &[1, 1, 1]).await;
+    let before = read(&store, 1, 4).await;
+    let StoredEntry::Entry(second) = before[1].clone() else {
+        panic!("{duty}: what was appended reads as {before:?}");
+    };
+    let of_another_term = Entry::blank(LogId::new(9, 2));
+    let beyond_the_end = Entry::blank(LogId::new(1, 4));
+    for other in [of_another_term, beyond_the_end] {
+        let run = LogSlice::new(vec![other]).expect("one entry is a run");
+        let refused = store.repair(run).await;
+        let is_refused = matches!(refused, Err(StorageError::Misuse { .. }));
+        assert!(
+            is_refused,
+            "{duty}: {refused:?} for an entry that is not there"
+        );
+    }
+    assert_eq!(
+        read(&store, 1, 4).await,
+        before,
+        "{duty}: a refusal changed the log"
+    );
+    harness.crash(store).await;
+
+    let could_damage = harness.damage_payload(LogIndex::new(2)).await;
+    let store = harness.open().await;
+    let run = LogSlice::new(vec![second]).expect("one entry is a run");
+    match store.repair(run).await {
+        Ok(()) => {}
+        // A store may say that it cannot replace single entries.
+        Err(StorageError::Misuse { .. }) => return not_checked(duty, "replace an entry"),
+        Err(error) => panic!("{duty}: {error}"),
+    }
+    harness.crash(store).await;
+    let store = harness.open().await;
+    assert_eq!(
+        read(&store, 1, 4).await,
+        before,
+        "{duty}: the log is another one"
+    );
+    if !could_damage {
+        not_checked(duty, "damage a payload");
+    }
+}
+
 /// Duty 6.
 pub async fn reads_stop_at_the_byte_limit(harness: &mut impl LogStoreHarness) {
     let duty = "duty 6, reads are bounded";

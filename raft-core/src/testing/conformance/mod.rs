@@ -48,6 +48,7 @@ macro_rules! log_store_conformance {
                 each_index_reads_as_entry_or_absent,
                 every_kind_of_entry_comes_back_as_it_was,
                 a_damaged_payload_is_corrupt_and_never_data,
+                a_repair_replaces_the_very_same_entry_and_nothing_else,
                 reads_stop_at_the_byte_limit,
                 metadata_outlives_a_damaged_payload,
                 a_purge_is_remembered,

@@ -147,6 +147,10 @@ impl World {
                 self.answer_snapshot(place, token, false);
                 Ok(())
             }
+            Output::StopInstall(token) => {
+                self.stop_install(place, token);
+                Ok(())
+            }
             Output::StopSnapshot(token) => {
                 self.stop_snapshot(place, token);
                 Ok(())
@@ -269,6 +273,7 @@ impl World {
     }
 
     fn post(&mut self, place: usize, envelope: Envelope) {
+        self.report.message(&envelope.message);
         let link = (place, self.place(envelope.to.node));
         let mut arrivals = Vec::new();
         let fate = self

@@ -86,6 +86,7 @@ impl World {
         let id = node.replica;
         node.shipments.clear();
         node.stopped.clear();
+        node.unread.clear();
         node.stale_reads.clear();
         node.lease_reads.clear();
         node.life += 1;

@@ -22,6 +22,8 @@ mod disk_faults;
 mod effects;
 mod faults;
 mod image;
+#[cfg(test)]
+mod lab;
 mod lost_votes;
 mod machine;
 mod network;

@@ -8,6 +8,10 @@ use crate::message::{Envelope, Message};
 /// Messages kept for replay; which ones is left to chance.
 const ARCHIVE: usize = 256;
 
+/// A late answer is late by this much at least, and by this much more at most.
+const LATE_ANSWER: u64 = 200_000;
+const LATEST_ANSWER: u64 = 2_000_000;
+
 /// All links of a run.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -91,6 +95,11 @@ impl Network {
             fate.slow = true;
             at += self.random.between(1, faults.slowest);
         }
+        if is_answer(envelope.message.name()) && self.random.chance(faults.late_answers) {
+            fate.slow = true;
+            let longest = self.random.between(0, LATEST_ANSWER);
+            at += LATE_ANSWER + self.random.between(0, longest);
+        }
         if !faults.reorder {
             at = at.max(self.latest[link]);
             self.latest[link] = at;
@@ -113,6 +122,11 @@ impl Network {
     }
 }
 
+/// Whether a message of this name answers another one.
+pub(crate) fn is_answer(name: &str) -> bool {
+    name.ends_with("_reply")
+}
+
 /// What heartbeats and appends would crowd out of the archive, though it does
 /// the most when it comes late.
 const fn is_rare(message: &Message) -> bool {
@@ -132,22 +146,33 @@ const fn is_rare(message: &Message) -> bool {
 mod tests {
     use super::super::random::Concern;
     use super::*;
-    use crate::message::Commit;
+    use crate::message::{Commit, RequestVoteReply};
     use crate::types::{GroupId, LogIndex, ReplicaId, Term};
 
     fn arrivals(network: &mut Network, count: u64, faults: &Faults) -> Vec<u64> {
+        let commit = |number| {
+            Message::Commit(Commit {
+                commit: LogIndex::new(number),
+            })
+        };
+        arrivals_of(network, (0..count).map(commit), faults)
+    }
+
+    fn arrivals_of(
+        network: &mut Network,
+        messages: impl Iterator<Item = Message>,
+        faults: &Faults,
+    ) -> Vec<u64> {
         let mut times = Vec::new();
-        for number in 0..count {
+        for (now, message) in (0..).zip(messages) {
             let envelope = Envelope {
                 group: GroupId::new(0),
                 from: ReplicaId::first(1),
                 to: ReplicaId::first(2),
                 term: Term::new(1),
-                message: Message::Commit(Commit {
-                    commit: LogIndex::new(number),
-                }),
+                message,
             };
-            network.send(number, (0, 1), envelope, faults, |at, _| times.push(at));
+            network.send(now, (0, 1), envelope, faults, |at, _| times.push(at));
         }
         times
     }
@@ -170,6 +195,25 @@ mod tests {
         assert!(arrivals(&mut network, 10, &Faults::default()).is_empty());
         network.heal();
         assert_eq!(arrivals(&mut network, 10, &Faults::default()).len(), 10);
+    }
+
+    #[test]
+    fn late_answers_are_late_and_nothing_else_is() {
+        let faults = Faults {
+            late_answers: 10_000,
+            reorder: true,
+            ..Faults::default()
+        };
+        let granted = RequestVoteReply {
+            vote_term: Term::new(1),
+            granted: true,
+        };
+        let answers = (0..50).map(|_| Message::RequestVoteReply(granted));
+        let late = arrivals_of(&mut network(), answers, &faults);
+        assert!(late.iter().all(|at| *at > LATE_ANSWER));
+
+        let others = arrivals(&mut network(), 50, &faults);
+        assert!(others.iter().all(|at| *at < LATE_ANSWER));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     /// Snapshots that were offered to it so far.
     pub(crate) offers: u64,
     pub(crate) shipments: BTreeMap<SnapshotToken, Shipment>,
+    /// Snapshots offered to it that it reads no further.
+    pub(crate) unread: BTreeSet<SnapshotToken>,
     /// Snapshots of its own that it stopped sending.
     pub(crate) stopped: BTreeSet<SnapshotToken>,
     /// How much faster its clock runs than true time, in parts per million.
@@ -85,6 +87,7 @@ impl Node {
             offers: 0,
             shipments: BTreeMap::new(),
             stopped: BTreeSet::new(),
+            unread: BTreeSet::new(),
             drift: 0,
             priority: u8::MAX,
             founders,

@@ -52,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) replay: u64,
     pub(crate) slow: u64,
     pub(crate) slowest: u64,
+    /// Answers that come when the next attempts are under way. Only the lab sets it.
+    pub(crate) late_answers: u64,
     pub(crate) reorder: bool,
     pub(crate) crash_after_send: u64,
     pub(crate) crash_before_persist: u64,
@@ -151,6 +153,7 @@ pub(crate) fn draw_config(random: &mut Random) -> Config {
     config.max_clock_drift_ppm = [0, 1000, 100_000, 100_000, 300_000][random.position(5)];
     config.disk_stall_timeout = Duration::from_millis(random.between(100, 2000));
     config.transfer_timeout = Duration::from_millis(random.between(100, 1500));
+    config.snapshot_timeout = Duration::from_millis(random.between(700, 2500));
     config
 }
 

@@ -11,6 +11,7 @@ use super::world::{Event, World, micros};
 use crate::entry::Payload;
 use crate::membership::Membership;
 use crate::message::Message;
+use crate::protocol::Raft;
 use crate::types::{NodeId, Term};
 
 /// How long a group that is whole must keep its leader.
@@ -113,10 +114,7 @@ impl World {
             2 => self.nodes[place].disk.stalled_until = FOR_EVER,
             _ => {}
         }
-        let boot = self.nodes[place]
-            .raft
-            .as_ref()
-            .map(crate::protocol::Raft::boot);
+        let boot = self.nodes[place].raft.as_ref().map(Raft::boot);
         if let Some(boot) = boot.filter(|_| kind == 1) {
             self.checkers.operations.crashed(boot);
         }
@@ -124,15 +122,27 @@ impl World {
     }
 
     /// A group that is whole keeps its leader, whatever those outside the core do.
+    /// A change of members that was still under way may take the leader's vote.
     pub(crate) fn stay_whole(&mut self) -> Check {
         let before = self.leadership();
         self.run_until(self.now + STAYS_FOR)?;
         let after = self.leadership();
-        if before == after {
+        if before == after || self.has_removed(before, after) {
             return Ok(());
         }
         let reason = format!("{before:?} led a whole group, without faults {after:?} does");
         Err(Violation::new("liveness", reason))
+    }
+
+    /// Whether the leader `after` leads a group in which the one `before` has no vote.
+    fn has_removed(&self, before: Option<(Term, NodeId)>, after: Option<(Term, NodeId)>) -> bool {
+        let (Some((_, former)), Some((_, leader))) = (before, after) else {
+            return false;
+        };
+        let leads = |raft: &&Raft| raft.status().replica.node == leader;
+        let mut running = self.nodes.iter().filter_map(|node| node.raft.as_ref());
+        let status = running.find(leads).map(Raft::status);
+        status.is_some_and(|status| !status.membership.is_voter(former))
     }
 
     /// Who of the core leads, in the latest term.

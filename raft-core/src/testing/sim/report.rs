@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::message::Message;
+
 /// A property that does not hold, and how that shows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation {
@@ -69,6 +71,9 @@ pub const MARKS: &[&str] = &[
     "a transfer failed",
     "a transfer was aborted",
     "a snapshot was stopped",
+    "a snapshot took longer than its limit on silence",
+    "a snapshot was read no further",
+    "a broken stream went on",
     "entries were applied during a checkpoint",
     "a leader removed itself",
     "another leader left the joint membership",
@@ -113,6 +118,10 @@ pub struct Report {
     pub reads: u64,
     /// The longest time from healing to a whole group.
     pub slowest_recovery: Duration,
+    /// Messages sent, by name, whether or not they arrived.
+    pub messages: BTreeMap<&'static str, u64>,
+    /// Bytes of entries and commands in them.
+    pub payload_bytes: u64,
     /// How often each of [`MARKS`] was met.
     pub marks: BTreeMap<&'static str, u64>,
     /// The first property violated, if any.
@@ -136,6 +145,12 @@ impl Report {
         *self.faults.entry(kind).or_default() += 1;
     }
 
+    /// Counts a message.
+    pub(crate) fn message(&mut self, message: &Message) {
+        *self.messages.entry(message.name()).or_default() += 1;
+        self.payload_bytes += message.payload_bytes() as u64;
+    }
+
     /// Adds another run's counts to these.
     pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
@@ -147,6 +162,10 @@ impl Report {
         self.acknowledged += other.acknowledged;
         self.reads += other.reads;
         self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
+        self.payload_bytes += other.payload_bytes;
+        for (&name, count) in &other.messages {
+            *self.messages.entry(name).or_default() += count;
+        }
         for (&kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }

@@ -1,4 +1,8 @@
-//! Snapshots between simulated nodes: streams that are slow, break, and come twice or late.
+//! Snapshots between simulated nodes: streams that are slow, break, go on, fall
+//! silent, and come twice or late.
+//!
+//! A stream is resumed by the transport, so that to a replica a broken one is
+//! only a slow one; what it sees of it is that it gets further, or does not.
 
 use std::sync::Arc;
 
@@ -6,10 +10,12 @@ use super::checker::Check;
 use super::machine::{Job, SnapshotImage};
 use super::world::{Event, World};
 use crate::protocol::{Input, SendSnapshot, SnapshotOffer, SnapshotToken};
-use crate::types::{LogId, ReplicaId, Term};
+use crate::types::{LogId, NodeId, ReplicaId, Term};
 
 /// How long a sender waits for word from the receiver.
 const PATIENCE: u64 = 1_500_000;
+/// How often a broken stream is taken up again before it is given up.
+const MAX_WAITS: u32 = 10;
 
 /// A snapshot on its way.
 #[derive(Clone, Debug)]
@@ -21,6 +27,24 @@ pub(crate) struct Shipment {
     /// The sender's life, for the answer.
     pub(crate) life: u64,
     pub(crate) image: Arc<SnapshotImage>,
+}
+
+/// A stream that takes its time, a step after another.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowStream {
+    shipment: Shipment,
+    /// What the receiver holds of it is lost with this life of it.
+    receiver_life: u64,
+    began_at: u64,
+    steps_left: u64,
+    waits: u32,
+}
+
+impl SlowStream {
+    /// Whose progress it is.
+    pub(crate) const fn sender(&self) -> NodeId {
+        self.shipment.from.node
+    }
 }
 
 impl World {
@@ -45,25 +69,91 @@ impl World {
             image: Arc::new(image),
         };
         self.report.mark("a snapshot was sent");
-        let link = (place, self.place(order.to.node));
+        let receiver = self.place(order.to.node);
+        if self.machine_random.chance(1500) {
+            return self.send_slowly(shipment, receiver);
+        }
         let random = &mut self.machine_random;
         let delay = random.between(500, 200_000);
         let again = random.chance(500).then(|| random.between(500, 2_000_000));
-        let breaks = random.chance(1000) || self.network.is_cut(link.0, link.1);
+        let breaks = random.chance(1000) || self.network.is_cut(place, receiver);
         if !breaks {
             self.schedule(delay, Event::SnapshotArrives(shipment.clone()));
         }
+        let wait = if breaks { delay } else { PATIENCE };
+        self.answer_sender(&shipment, wait, None);
         if let Some(delay) = again {
             self.schedule(delay, Event::SnapshotArrives(shipment));
         }
-        let wait = if breaks { delay } else { PATIENCE };
-        let gives_up = Event::SnapshotAnswered {
-            node: place,
-            life,
-            token,
-            installed: None,
+    }
+
+    /// The stream takes seconds, and may fall silent at any step.
+    fn send_slowly(&mut self, shipment: Shipment, receiver: usize) {
+        let stream = SlowStream {
+            shipment,
+            receiver_life: self.nodes[receiver].life,
+            began_at: self.now,
+            steps_left: self.machine_random.between(1, 12),
+            waits: 0,
         };
-        self.schedule(wait, gives_up);
+        self.schedule_step(stream);
+    }
+
+    fn schedule_step(&mut self, stream: SlowStream) {
+        let delay = self.machine_random.between(50_000, 500_000);
+        self.schedule(delay, Event::SnapshotAdvances(stream));
+    }
+
+    /// A slow stream gets further, waits for its link, or ends.
+    pub(crate) fn snapshot_advances(&mut self, mut stream: SlowStream) -> Check {
+        let shipment = &stream.shipment;
+        let sender = self.place(shipment.from.node);
+        let receiver = self.place(shipment.to.node);
+        let (node, token) = (&self.nodes[sender], shipment.token);
+        let is_wanted = node.life == shipment.life && !node.stopped.contains(&token);
+        if !is_wanted || self.machine_random.chance(200) {
+            return Ok(());
+        }
+        if self.nodes[receiver].life != stream.receiver_life {
+            self.answer_sender(&stream.shipment, 1000, None);
+            return Ok(());
+        }
+        if self.network.is_cut(sender, receiver) {
+            stream.waits += 1;
+            match stream.waits > MAX_WAITS {
+                true => self.answer_sender(&stream.shipment, 0, None),
+                false => self.schedule_step(stream),
+            }
+            return Ok(());
+        }
+        if stream.steps_left == 0 {
+            let limit = self.config.snapshot_timeout.as_micros();
+            if u128::from(self.now - stream.began_at) > limit {
+                self.report
+                    .mark("a snapshot took longer than its limit on silence");
+            }
+            self.answer_sender(&stream.shipment, PATIENCE, None);
+            return self.snapshot_arrives(stream.shipment);
+        }
+        if stream.waits > 0 {
+            self.report.mark("a broken stream went on");
+        }
+        stream.steps_left -= 1;
+        stream.waits = 0;
+        self.schedule_step(stream);
+        self.trace.note(&[13, sender as u64, token.0]);
+        self.handle(sender, Input::SnapshotProgress(token))
+    }
+
+    /// The sender hears how it ended, unless it lives no more by then.
+    fn answer_sender(&mut self, shipment: &Shipment, delay: u64, installed: Option<LogId>) {
+        let answered = Event::SnapshotAnswered {
+            node: self.place(shipment.from.node),
+            life: shipment.life,
+            token: shipment.token,
+            installed,
+        };
+        self.schedule(delay, answered);
     }
 
     /// The sender stops a stream; one that is nearly through arrives all the same.
@@ -119,15 +209,17 @@ impl World {
         if self.network.is_cut(place, sender) {
             return;
         }
-        let installed: Option<LogId> = ok.then_some(shipment.image.last);
+        let installed = ok.then_some(shipment.image.last);
         let delay = self.machine_random.between(100, 5000);
-        let answered = Event::SnapshotAnswered {
-            node: sender,
-            life: shipment.life,
-            token: shipment.token,
-            installed,
-        };
-        self.schedule(delay, answered);
+        self.answer_sender(&shipment, delay, installed);
+    }
+
+    /// The receiver reads no further; perhaps it had read all.
+    pub(crate) fn stop_install(&mut self, place: usize, token: SnapshotToken) {
+        self.report.mark("a snapshot was read no further");
+        if self.machine_random.chance(7000) {
+            self.nodes[place].unread.insert(token);
+        }
     }
 
     /// A restore is done, or failed and changed nothing.
@@ -137,8 +229,9 @@ impl World {
         token: SnapshotToken,
         image: &SnapshotImage,
     ) -> Check {
-        let ok = !self.machine_random.chance(1000);
+        let fails = self.machine_random.chance(1000);
         let node = &mut self.nodes[place];
+        let ok = !node.unread.remove(&token) && !fails;
         let id = node.id();
         if ok {
             let log = &node.log;

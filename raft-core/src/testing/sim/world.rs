@@ -16,7 +16,7 @@ use super::plan::{
 };
 use super::random::{Concern, Random};
 use super::report::Report;
-use super::snapshots::Shipment;
+use super::snapshots::{Shipment, SlowStream};
 use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
@@ -54,6 +54,7 @@ pub(crate) enum Event {
     Client(usize),
     Operator,
     SnapshotArrives(Shipment),
+    SnapshotAdvances(SlowStream),
     SnapshotAnswered {
         node: usize,
         life: u64,
@@ -293,6 +294,7 @@ impl World {
                 self.checkpoint_done(node)
             }
             Event::SnapshotArrives(shipment) => self.snapshot_arrives(shipment),
+            Event::SnapshotAdvances(stream) => self.snapshot_advances(stream),
             Event::SnapshotAnswered {
                 node,
                 life,
@@ -332,6 +334,7 @@ impl World {
             | Event::CheckpointDone { node, .. }
             | Event::ApplyDone { node, .. } => *node,
             Event::SnapshotArrives(shipment) => self.place(shipment.to.node),
+            Event::SnapshotAdvances(stream) => self.place(stream.sender()),
             _ => return Some(event),
         };
         let until = self.nodes[node].paused_until;

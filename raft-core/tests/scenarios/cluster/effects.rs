@@ -97,6 +97,7 @@ impl Cluster {
                 }
                 event.to_string()
             }
+            Output::StopInstall(_) => "reads the snapshot no further".to_owned(),
             Output::SnapshotInstalled(token) => {
                 return self.answer_offer(node, token, "");
             }
