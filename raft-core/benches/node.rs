@@ -1,7 +1,7 @@
 //! How fast full nodes are: three in one process, with the driver, on memory backends.
 //!
 //! ```text
-//! cargo bench -p raft-core --bench node -- [--quick | --seconds S] [--together]
+//! cargo bench -p raft-core --bench node -- [--quick | --seconds S] [--only N] [--together]
 //! ```
 //!
 //! The load is in `load/clients.rs`; the package `peers` beside this file puts it
@@ -44,7 +44,7 @@ fn main() {
         "p99.9 µs",
         "µs CPU/op",
     ]);
-    for clients in CLIENTS {
+    for clients in CLIENTS.into_iter().filter(|&size| options::is_wanted(size)) {
         let run = |_| clients::run(&nodes, &runtimes, clients, time);
         table.push(row(clients, &(0..ROUNDS).map(run).collect::<Vec<_>>()));
     }

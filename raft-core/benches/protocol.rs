@@ -1,7 +1,7 @@
 //! How fast the protocol is by itself: three replicas in one thread, in memory.
 //!
 //! ```text
-//! cargo bench -p raft-core --bench protocol -- [--quick | --seconds S]
+//! cargo bench -p raft-core --bench protocol -- [--quick | --seconds S] [--only N]
 //! ```
 //!
 //! An entry counts when all three replicas have applied it. The loads are in

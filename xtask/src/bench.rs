@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Seconds for each row
     #[arg(long)]
     seconds: Option<f64>,
+    /// Only batches of this many commands, and this many clients
+    #[arg(long, value_name = "N")]
+    only: Option<usize>,
     /// Run the clients on the threads of the nodes
     #[arg(long)]
     together: bool,
@@ -43,6 +46,9 @@ impl Arguments {
         words.extend(self.together.then(|| "--together".to_owned()));
         if let Some(seconds) = self.seconds {
             words.extend(["--seconds".to_owned(), seconds.to_string()]);
+        }
+        if let Some(only) = self.only {
+            words.extend(["--only".to_owned(), only.to_string()]);
         }
         words
     }

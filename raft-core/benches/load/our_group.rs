@@ -29,8 +29,9 @@ pub(crate) struct OurGroup {
 /// A replica with what stands for its disk and its state machine.
 struct Replica {
     raft: Raft,
-    /// What was written, run by run: a disk would hold it, and here nobody copies it.
-    log: VecDeque<LogSlice>,
+    /// What was written, run by run with its last index: a disk would hold it, and
+    /// here nobody copies it.
+    log: VecDeque<(LogIndex, LogSlice)>,
     applied: u64,
     /// The last write that is done and not reported; it covers those before.
     persisted: Option<PersistToken>,
@@ -175,7 +176,7 @@ impl Replica {
                 if let Some(from) = persist.truncate_from {
                     self.truncate(from);
                 }
-                self.log.push_back(persist.entries);
+                self.keep(persist.entries);
                 self.persisted = Some(persist.token);
             }
             Output::Apply(apply) => {
@@ -191,10 +192,8 @@ impl Replica {
                 self.completions.push(Input::CheckpointEnded);
             }
             Output::Purge(up_to) => {
-                let is_purged = |run: &LogSlice| run.last().is_none_or(|last| last <= up_to);
-                while self.log.front().is_some_and(is_purged) {
-                    self.log.pop_front();
-                }
+                let purged = self.log.partition_point(|(last, _)| *last <= up_to.index);
+                self.log.drain(..purged);
             }
             Output::ReadLog(request) => self.read_log(&request),
             Output::ProposalFailed { error, .. } => panic!("a proposal failed: {error}"),
@@ -203,15 +202,22 @@ impl Replica {
         }
     }
 
+    fn keep(&mut self, run: LogSlice) {
+        if let Some(last) = run.last() {
+            self.log.push_back((last.index, run));
+        }
+    }
+
     fn truncate(&mut self, from: LogIndex) {
-        let kept = |entry: &&Entry| entry.index() < from;
-        let runs = self.log.iter().map(|run| run.entries().iter().filter(kept));
-        self.log = runs.map(|run| run_of(run.cloned().collect())).collect();
+        for (_, run) in std::mem::take(&mut self.log) {
+            let kept = run.entries().iter().filter(|entry| entry.index() < from);
+            self.keep(run_of(kept.cloned().collect()));
+        }
     }
 
     fn read_log(&mut self, request: &ReadLog) {
         let wanted = request.first..=request.last;
-        let entries = self.log.iter().flat_map(LogSlice::entries);
+        let entries = self.log.iter().flat_map(|(_, run)| run.entries());
         let entries = entries.filter(|entry| wanted.contains(&entry.index()));
         self.completions.push(Input::LogRead {
             token: request.token,

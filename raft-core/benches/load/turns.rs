@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::group::{Group, Load, Sample, Shape};
 use super::measure::median;
+use super::options::is_wanted;
 
 /// The shapes that are measured: bytes of a command, commands of a batch, batches under way.
 const PAYLOADS: [usize; 2] = [16, 256];
@@ -15,11 +16,11 @@ pub(crate) const ROUNDS: usize = 5;
 /// Commands whose allocations are counted, at least: more than between two checkpoints.
 const COUNTED: usize = 65_536;
 
-/// All shapes.
+/// All shapes that are wanted.
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut shapes = Vec::new();
     for payload in PAYLOADS {
-        for batch in BATCHES {
+        for batch in BATCHES.into_iter().filter(|&batch| is_wanted(batch)) {
             shapes.extend(DEPTHS.map(|depth| Shape {
                 payload,
                 batch,

@@ -1,14 +1,21 @@
 //! Nodes of one process, connected by a hub whose links a test can cut.
+//!
+//! A snapshot goes over as a whole reader, so its stream never breaks; it ends
+//! when its sender gives it up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
+use crate::error::StorageError;
 use crate::membership::MemberInfo;
 use crate::message::Envelope;
 use crate::network::{Inbox, Network, NetworkError, SnapshotHeader};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SnapshotReader};
 use crate::types::{GroupId, NodeId};
 
 /// Connects the nodes of one process.
@@ -97,9 +104,12 @@ impl Network for MemoryNetwork {
         let peer = header.to.node;
         match self.hub.route(self.node, peer, header.group) {
             Some(inbox) => {
-                inbox
-                    .deliver_snapshot(header, snapshot.meta, snapshot.reader)
-                    .await
+                let sender = Sender::default();
+                let reader = Box::new(Tied {
+                    inner: snapshot.reader,
+                    sender: Arc::clone(&sender.0),
+                });
+                inbox.deliver_snapshot(header, snapshot.meta, reader).await
             }
             None => Err(NetworkError::Unreachable {
                 peer,
@@ -107,4 +117,54 @@ impl Network for MemoryNetwork {
             }),
         }
     }
+}
+
+/// Whether a snapshot is still being sent, and who wants to know when it is not.
+#[derive(Default)]
+struct Tie {
+    is_cut: bool,
+    reader: Option<Waker>,
+}
+
+/// The sender's end of a tie: cuts it when the sending ends.
+#[derive(Default)]
+struct Sender(Arc<Mutex<Tie>>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut tie = lock(&self.0);
+        tie.is_cut = true;
+        if let Some(reader) = tie.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// A reader that ends with an error when the sender is gone.
+struct Tied {
+    inner: Box<dyn SnapshotReader>,
+    sender: Arc<Mutex<Tie>>,
+}
+
+#[async_trait]
+impl SnapshotReader for Tied {
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
+        let Self { inner, sender } = self;
+        let mut chunk = inner.next_chunk();
+        poll_fn(|context| {
+            let mut tie = lock(sender);
+            if tie.is_cut {
+                let error = StorageError::io("receiving a snapshot", "its sender gave up");
+                return Poll::Ready(Err(error));
+            }
+            tie.reader = Some(context.waker().clone());
+            drop(tie);
+            chunk.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+fn lock(tie: &Mutex<Tie>) -> MutexGuard<'_, Tie> {
+    tie.lock().expect("no holder of this lock panics")
 }

@@ -112,7 +112,7 @@ async fn a_node_that_was_shut_down_writes_no_checkpoint_any_more() {
 }
 
 /// A stream that never says anything.
-struct Silent;
+pub(crate) struct Silent;
 
 #[async_trait]
 impl SnapshotReader for Silent {

@@ -19,6 +19,8 @@ pub(crate) struct Host {
     /// In place of `state`, for one start.
     pub(crate) state_machine: Arc<Mutex<Option<Box<dyn StateMachine>>>>,
     pub(crate) adjust: fn(&mut Config),
+    /// Bytes a second of each snapshot it sends.
+    pub(crate) snapshot_rate: Option<u64>,
     hub: MemoryHub,
     size: u64,
 }
@@ -46,6 +48,7 @@ impl Host {
             state: MemoryStateMachine::new(),
             state_machine: Arc::default(),
             adjust: self.adjust,
+            snapshot_rate: self.snapshot_rate,
             hub: self.hub.clone(),
             size: self.size,
         }
@@ -59,7 +62,8 @@ impl Host {
             .take();
         let mut raft = Config::new(ReplicaId::first(self.id), random_seed());
         (self.adjust)(&mut raft);
-        let config = NodeConfig::new(raft, self.initial_membership());
+        let mut config = NodeConfig::new(raft, self.initial_membership());
+        config.snapshot_bytes_per_second = self.snapshot_rate;
         let backends = Backends {
             log: Arc::clone(&self.log),
             stable: Arc::clone(&self.stable),
@@ -79,6 +83,7 @@ pub(crate) fn hosts(size: u64) -> (MemoryHub, Vec<Host>) {
         state: MemoryStateMachine::new(),
         state_machine: Arc::default(),
         adjust: |_| {},
+        snapshot_rate: None,
         hub: hub.clone(),
         size,
     };

@@ -5,6 +5,7 @@ mod faults;
 mod group;
 mod hosts;
 mod lost_vote;
+mod streams;
 
 use bytes::Bytes;
 use raft_core::node::Node;

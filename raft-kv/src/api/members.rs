@@ -152,10 +152,9 @@ impl Backend {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ApiError::Timeout),
             };
-            let gives_up = !is_worth_another_try(&error)
+            let is_over = !is_worth_another_try(&error)
                 || timeout_at(deadline.at(), sleep(RETRY_PAUSE)).await.is_err();
-            if gives_up {
-                info!(%error, "the members were not changed as a client asked");
+            if is_over {
                 return Ok(Err(error));
             }
         }
@@ -192,6 +191,7 @@ const fn is_worth_another_try(error: &ChangeMembershipError) -> bool {
 }
 
 fn refusal(error: ChangeMembershipError) -> ApiError {
+    info!(%error, "the members were not changed as a client asked");
     use ChangeMembershipError as Change;
     let in_words_of_etcd = match error {
         Change::NoLeader => return ApiError::NoLeader,

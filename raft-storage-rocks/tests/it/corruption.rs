@@ -2,7 +2,7 @@
 
 use raft_core::{
     Incarnation, LogId, LogIndex, LogSlice, LogStore, StableState, StableStore, StorageError,
-    StoredEntry, Term,
+    StoredEntry,
 };
 
 use crate::support::{GROUP, Place, append, entry, entry_key, mark_key, vote_key, vote_of};

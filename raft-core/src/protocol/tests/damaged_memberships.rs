@@ -38,7 +38,7 @@ fn restored(applied: u64) -> Restored {
 }
 
 fn start(restored: Restored) -> Replica {
-    replica_from(restored, |_| {})
+    replica_with_config(Config::new(ReplicaId::first(1), 7), restored)
 }
 
 fn five() -> Membership {

@@ -35,7 +35,7 @@ fn second_life() -> Replica {
             kind: EntryKind::Blank,
         })
         .to_vec();
-    replica_from(restored, |config| config.replica = life(1, 1))
+    replica_with_config(Config::new(life(1, 1), 7), restored)
 }
 
 fn empty_reply() -> Message {

@@ -84,6 +84,11 @@ pub(super) fn replica_with(
 pub(super) fn replica_from(restored: Restored, adjust: impl FnOnce(&mut Config)) -> Replica {
     let mut config = Config::new(ReplicaId::first(1), 7);
     adjust(&mut config);
+    replica_with_config(config, restored)
+}
+
+/// A replica that finds this on its disk.
+pub(super) fn replica_with_config(config: Config, restored: Restored) -> Replica {
     Replica {
         raft: Raft::restore(config, restored, Timestamp::ZERO).unwrap(),
         now: Duration::ZERO,

@@ -54,6 +54,8 @@ pub(crate) struct Faults {
     pub(crate) slowest: u64,
     /// Answers that come when the next attempts are under way. Only the lab sets it.
     pub(crate) late_answers: u64,
+    /// Snapshots that take seconds, and may fall silent.
+    pub(crate) slow_streams: u64,
     pub(crate) reorder: bool,
     pub(crate) crash_after_send: u64,
     pub(crate) crash_before_persist: u64,
@@ -87,6 +89,7 @@ impl Faults {
         faults.replay = rate(10, 500);
         faults.slow = rate(10, 1000);
         faults.slowest = 800_000;
+        faults.slow_streams = 1500;
         faults.reorder = rate(1, 1) == 1;
         faults.crash_after_send = rate(2, 40);
         faults.crash_before_persist = rate(5, 150);

@@ -70,7 +70,7 @@ impl World {
         };
         self.report.mark("a snapshot was sent");
         let receiver = self.place(order.to.node);
-        if self.machine_random.chance(1500) {
+        if self.machine_random.chance(self.faults.slow_streams) {
             return self.send_slowly(shipment, receiver);
         }
         let random = &mut self.machine_random;

@@ -49,7 +49,7 @@ fn main() {
         "ours is",
         "latency",
     ]);
-    for clients in CLIENTS {
+    for clients in CLIENTS.into_iter().filter(|&size| options::is_wanted(size)) {
         let (mut of_ours, mut of_theirs) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             of_ours.push(clients::run(&ours, &runtimes, clients, time));
