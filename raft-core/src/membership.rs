@@ -198,10 +198,13 @@ impl Membership {
     }
 
     /// Whether the replica is no member, and its number was given out: it was
-    /// removed, or replaced by another life of its node. False for one that the
-    /// group has not added yet.
+    /// removed, or replaced by a later life of its node. False for one that the
+    /// group has not added yet, and for a later life that it may readmit.
     pub fn has_left(&self, replica: ReplicaId) -> bool {
-        !self.contains(replica) && replica.node <= self.highest
+        match self.replica(replica.node) {
+            Some(member) => replica.incarnation < member.incarnation,
+            None => replica.node <= self.highest,
+        }
     }
 
     /// Whether exactly this life of the node is a member.

@@ -92,6 +92,21 @@ fn a_later_life_says_at_start_that_it_waits_to_be_readmitted() {
 }
 
 #[test]
+fn only_an_earlier_life_than_the_members_has_left() {
+    let mut membership = Membership::of_ids(1..=3);
+    assert!(!membership.has_left(life(3, 1)), "it may be readmitted");
+    let change = MembershipChange::new().demote(THREE);
+    membership = change.target(&membership, |_| None).unwrap();
+    let readmission = MembershipChange::new().readmit(THREE);
+    let latest = |_| Some(Incarnation::new(1));
+    membership = readmission.target(&membership, latest).unwrap();
+
+    let has_left = [0, 1, 2].map(|number| membership.has_left(life(3, number)));
+
+    assert_eq!(has_left, [true, false, false]);
+}
+
+#[test]
 fn a_later_life_that_no_membership_names_never_campaigns() {
     let mut replica = second_life();
 
