@@ -34,13 +34,15 @@ async fn node_2_catches_up(leader: &Host) -> Node {
     let node = leader.start().await;
     leader_of(std::slice::from_ref(&node)).await;
     for _ in 0..100 {
-        node.propose(command("x")).await.unwrap();
+        node.propose(command("x")).await.expect("a leader commits");
     }
     wait_until(&node, |status| status.raft.purged.index.get() > 50).await;
     let joins = leader.newcomer(2);
     let newcomer = joins.start().await;
     let two = MembershipChange::new().add_learner(NodeId::new(2), MemberInfo::default());
-    node.change_membership(two).await.unwrap();
+    node.change_membership(two)
+        .await
+        .expect("a majority is there");
 
     let goal = node.status().raft.commit_index;
     wait_until(&newcomer, |status| status.raft.last_applied >= goal).await;
