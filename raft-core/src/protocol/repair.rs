@@ -26,6 +26,9 @@ const MAX_FETCHES: usize = 64;
 /// Most replacements kept in memory.
 const MAX_MENDED: usize = 64;
 
+/// For how many election timeouts without a leader damage keeps a node from campaigning.
+const GIVES_WAY_FOR: u32 = 4;
+
 /// What is known of damage to the log.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
@@ -199,9 +202,19 @@ impl Raft {
 
     /// Whether an entry that may never commit has been damaged for so long that
     /// somebody else should lead. One that is committed is no such reason: those
-    /// who have applied and purged it cannot send it, but a snapshot.
+    /// who have applied and purged it cannot send it, but a snapshot. Whether it is
+    /// committed may not be known here: if nobody else leads for a while, nobody
+    /// can without this log, and who leads with it brings the others up to date.
     pub(super) fn is_unfit_by_damage(&self) -> bool {
-        self.damage_lasts_above(self.log.commit_index(), self.config.election_timeout_max)
+        self.idle_elections <= GIVES_WAY_FOR
+            && self.damage_lasts_above(self.log.commit_index(), self.config.election_timeout_max)
+    }
+
+    /// A leadership begins: it gets as much time as if the damage were new.
+    pub(super) fn renew_damage(&mut self) {
+        for damaged in self.repairs.damaged.values_mut() {
+            damaged.since = self.now;
+        }
     }
 
     fn damage_lasts_above(&self, index: LogIndex, patience: Duration) -> bool {

@@ -154,3 +154,22 @@ fn damage_to_what_is_committed_is_no_reason_not_to_lead() {
 
     assert_eq!(follower.raft.status().role, RoleKind::PreCandidate);
 }
+
+/// It does not know what is committed, and the others may have purged the entry
+/// and lack what comes after it: then they cannot lead, and wait for this one.
+#[test]
+fn who_gives_way_to_damage_campaigns_when_nobody_else_leads() {
+    let (mut follower, _) = follower_with_a_damaged_tail();
+    for _ in 0..4 {
+        follower.wait(Duration::from_secs(5));
+        assert_eq!(follower.raft.status().role, RoleKind::Follower);
+    }
+
+    follower.wait(Duration::from_secs(5));
+    assert_eq!(follower.raft.status().role, RoleKind::PreCandidate);
+
+    // Somebody leads after all.
+    follower.receive(2, 3, heartbeat(1, 0));
+    follower.wait(Duration::from_secs(5));
+    assert_eq!(follower.raft.status().role, RoleKind::Follower);
+}
