@@ -208,7 +208,11 @@ async fn a_node_that_lost_its_vote_is_promoted_anew_and_votes_again() {
     let votes = status.wait_for(|status| status.raft.membership.votes(raft.replica));
     votes.await.unwrap();
     // It is one of two now, without which nothing commits.
+    let gone = cluster.node(leader).status().raft.replica.node;
     cluster.stop(leader).await;
+    let mut status = cluster.node(other).watch();
+    let replaced = status.wait_for(|status| status.raft.leader.is_some_and(|l| l != gone));
+    replaced.await.unwrap();
     client.put(put("key", "after")).await.unwrap();
     let read = cluster.kv(lost).await.range(get("key")).await.unwrap();
     assert_eq!(values(&read.into_inner()), ["after"]);
