@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::types::{GroupId, ReplicaId};
 
+/// Longer than anybody waits, and short enough to be multiplied.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Configuration of one replica of one group. [`Config::new`] gives sound defaults.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -138,18 +141,10 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A timeout that would make elections constant, or a limit of zero.
+    /// A timeout that would make elections constant, a limit of zero, or a
+    /// duration of more than a year.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.heartbeat_interval.is_zero() {
-            return Err(ConfigError::Zero {
-                what: "heartbeat_interval",
-            });
-        }
-        if self.request_timeout.is_zero() {
-            return Err(ConfigError::Zero {
-                what: "request_timeout",
-            });
-        }
+        self.validate_durations()?;
         if self.election_timeout_min < self.heartbeat_interval * 2 {
             return Err(ConfigError::HurriedElections {
                 heartbeat_interval: self.heartbeat_interval,
@@ -173,14 +168,6 @@ impl Config {
             ("max_apply_bytes", self.max_apply_bytes),
             ("max_snapshot_transfers", self.max_snapshot_transfers),
         ];
-        let durations = [
-            ("transfer_timeout", self.transfer_timeout),
-            ("snapshot_timeout", self.snapshot_timeout),
-            ("disk_stall_timeout", self.disk_stall_timeout),
-        ];
-        if let Some((what, _)) = durations.into_iter().find(|(_, value)| value.is_zero()) {
-            return Err(ConfigError::Zero { what });
-        }
         if self.checkpoint_entries == 0 || self.checkpoint_bytes == 0 {
             let what = "checkpoint_entries and checkpoint_bytes";
             return Err(ConfigError::Zero { what });
@@ -189,6 +176,28 @@ impl Config {
             Some((what, _)) => Err(ConfigError::Zero { what }),
             None => Ok(()),
         }
+    }
+
+    fn validate_durations(&self) -> Result<(), ConfigError> {
+        let durations = [
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("election_timeout_min", self.election_timeout_min),
+            ("election_timeout_max", self.election_timeout_max),
+            ("request_timeout", self.request_timeout),
+            ("transfer_timeout", self.transfer_timeout),
+            ("snapshot_timeout", self.snapshot_timeout),
+            ("disk_stall_timeout", self.disk_stall_timeout),
+        ];
+        for (what, value) in durations {
+            if value.is_zero() {
+                return Err(ConfigError::Zero { what });
+            }
+            if value > MAX_DURATION {
+                let most = MAX_DURATION;
+                return Err(ConfigError::TooLong { what, most });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -201,6 +210,14 @@ pub enum ConfigError {
     Zero {
         /// The setting.
         what: &'static str,
+    },
+    /// Longer than anybody waits.
+    #[error("{what} must not be longer than {most:?}")]
+    TooLong {
+        /// The setting.
+        what: &'static str,
+        /// The most it may be.
+        most: Duration,
     },
     /// Followers would campaign between two heartbeats.
     #[error(
@@ -220,4 +237,36 @@ pub enum ConfigError {
         /// The longest election timeout.
         max: Duration,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::new(ReplicaId::first(1), 7).validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_duration_that_no_arithmetic_can_bear_is_refused() {
+        let adjustments: [fn(&mut Config) -> &mut Duration; 7] = [
+            |config| &mut config.heartbeat_interval,
+            |config| &mut config.election_timeout_min,
+            |config| &mut config.election_timeout_max,
+            |config| &mut config.request_timeout,
+            |config| &mut config.transfer_timeout,
+            |config| &mut config.snapshot_timeout,
+            |config| &mut config.disk_stall_timeout,
+        ];
+        for duration_of in adjustments {
+            let mut config = Config::new(ReplicaId::first(1), 7);
+            *duration_of(&mut config) = Duration::MAX;
+
+            assert!(matches!(
+                config.validate(),
+                Err(ConfigError::TooLong { .. })
+            ));
+        }
+    }
 }

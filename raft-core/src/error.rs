@@ -245,6 +245,12 @@ pub enum RestoreError {
         /// Last index of the log.
         last: LogIndex,
     },
+    /// A term or an index that no cluster reaches: it leaves no room for the next one.
+    #[error("the stored {what} leaves no room for the next one")]
+    OutOfRange {
+        /// Which, with its value.
+        what: String,
+    },
     /// The log holds a term that the vote store has never seen: the two do not belong together.
     #[error("the log reaches term {log_term}, the vote store only term {current_term}")]
     VoteStoreBehind {

@@ -70,8 +70,15 @@ impl Raft {
     /// AppendEntries 3 and 4). Answers false, changing nothing, if committed
     /// entries are contradicted: no leader does that.
     fn append_new(&mut self, from: ReplicaId, entries: &LogSlice) -> bool {
-        let purged = self.log.purged().index;
-        let known = |entry: &Entry| entry.index() <= purged || self.log.contains(entry.log_id);
+        let purged = self.log.purged();
+        let known =
+            |entry: &Entry| entry.index() <= purged.index || self.log.contains(entry.log_id);
+        let is_other_past =
+            |entry: &Entry| entry.index() == purged.index && entry.term() != purged.term;
+        if entries.entries().iter().any(is_other_past) {
+            self.drop_message(from, "an append that contradicts purged entries");
+            return false;
+        }
         let Some(skip) = entries.entries().iter().position(|entry| !known(entry)) else {
             return true;
         };
@@ -222,7 +229,8 @@ impl Raft {
     /// (Raft figure 2, AppendEntries 5).
     pub(super) fn observe_commit(&mut self, leader_commit: LogIndex) {
         if let Role::Follower(follower) = &self.role {
-            self.log.set_commit(leader_commit.min(follower.verified));
+            let commit = leader_commit.min(follower.verified);
+            self.log.set_commit(commit.min(self.snapshot_allows()));
         }
     }
 }

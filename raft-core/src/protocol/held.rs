@@ -53,6 +53,10 @@ impl Raft {
             let leader = self.transfer_target();
             return Err(ProposeError::NotLeader { leader });
         }
+        let pending = self.proposals.len() + self.held.len();
+        if pending >= self.config.max_pending_proposals {
+            return Err(ProposeError::Overloaded { pending });
+        }
         let deadline = self.now + self.config.request_timeout;
         self.held.bytes += command.len();
         self.held.queue.push_back(Held {

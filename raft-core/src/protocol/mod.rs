@@ -70,6 +70,7 @@ use self::random::Random;
 use self::reads::ReadyReads;
 use self::repair::Repairs;
 use self::role::{Follower, Role};
+use self::snapshot::Installing;
 use self::timer::Timers;
 use self::transfer::AwaitedLeader;
 use crate::config::Config;
@@ -83,6 +84,9 @@ use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
 
 /// Terms above this are nonsense: they leave no room for the next one.
 const MAX_TERM: Term = Term::new(u64::MAX / 2);
+
+/// So are positions above this.
+const MAX_INDEX: LogIndex = LogIndex::new(u64::MAX / 2);
 
 /// One replica of one group.
 #[derive(Debug)]
@@ -119,7 +123,7 @@ pub struct Raft {
     /// The log store had nothing for the state machine: asked again with time.
     apply_retry_at: Option<Timestamp>,
     /// The snapshot that is being installed.
-    install: Option<SnapshotOffer>,
+    install: Option<Installing>,
     last_snapshot_token: SnapshotToken,
     compaction: Compaction,
     repairs: Repairs,
@@ -172,6 +176,7 @@ impl Raft {
         now: Timestamp,
     ) -> Result<Self, RestoreError> {
         config.validate()?;
+        restored.check_range()?;
         let log = RaftLog::restore(&restored, config.cache_bytes)?;
         let (log_term, current_term) = (log.last().term, restored.hard_state.current_term);
         if log_term > current_term {
@@ -278,6 +283,7 @@ impl Raft {
         self.pump_appends();
         self.tell_commit_to_forwarders();
         self.pump_snapshots();
+        self.pump_install();
         self.pump_transfer();
         self.pump_apply();
         self.pump_checkpoint();

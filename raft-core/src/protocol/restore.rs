@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::entry::EntryMeta;
+use crate::error::RestoreError;
 use crate::hard_state::HardState;
 use crate::membership::Membership;
 use crate::types::{LogId, LogIndex};
@@ -36,5 +37,21 @@ impl Restored {
             membership_entries: Vec::new(),
             last_applied: LogIndex::ZERO,
         }
+    }
+
+    /// Refuses numbers that cannot be counted on from. What peers may make of
+    /// them is far below, so that nobody talks a replica into a state like this.
+    pub(super) fn check_range(&self) -> Result<(), RestoreError> {
+        const LIMIT: u64 = u64::MAX / 4 * 3;
+        let (term, purged) = (self.hard_state.current_term, self.purged);
+        if term.get() > LIMIT {
+            let what = format!("term {term}");
+            return Err(RestoreError::OutOfRange { what });
+        }
+        if purged.index.get() > LIMIT {
+            let what = format!("position {purged}");
+            return Err(RestoreError::OutOfRange { what });
+        }
+        Ok(())
     }
 }

@@ -8,15 +8,23 @@
 
 use std::sync::Arc;
 
-use super::Raft;
 use super::event::Event;
 use super::input::{SnapshotOffer, Ticket};
 use super::output::{Output, SendSnapshot, SnapshotToken};
 use super::replication::ProgressState;
 use super::role::Role;
+use super::{MAX_INDEX, MAX_TERM, Raft};
 use crate::error::ProposeError;
 use crate::membership::Membership;
 use crate::types::{LogId, LogIndex, NodeId};
+
+/// A snapshot that takes the state machine's place.
+#[derive(Debug)]
+pub(super) struct Installing {
+    offer: SnapshotOffer,
+    /// The state machine was asked for it.
+    is_asked: bool,
+}
 
 impl Raft {
     /// Starts sending snapshots to followers that need one, a few at a time.
@@ -134,9 +142,7 @@ impl Raft {
                 .outputs
                 .push_back(Output::RefuseSnapshot { token, reason });
         }
-        let has_it =
-            last_included.index <= self.log.commit_index() || self.log.contains(last_included);
-        if has_it && !self.damage_blocks(last_included.index) {
+        if self.gets_there_without(last_included) {
             // Our own log gets us there, and any leader's log agrees with it so far.
             self.verify_up_to(last_included);
             return self.outputs.push_back(Output::SnapshotInstalled(token));
@@ -145,16 +151,54 @@ impl Raft {
             from,
             last_included,
         });
-        self.install = Some(offer);
-        self.outputs.push_back(Output::InstallSnapshot(token));
+        let is_asked = false;
+        self.install = Some(Installing { offer, is_asked });
+    }
+
+    /// Whether our own log brings the state machine as far as `snapshot`.
+    fn gets_there_without(&self, snapshot: LogId) -> bool {
+        let has_it = snapshot.index <= self.log.commit_index() || self.log.contains(snapshot);
+        let is_applying = snapshot.index <= self.applying_up_to;
+        has_it && (is_applying || !self.damage_blocks(snapshot.index))
+    }
+
+    /// Has the accepted snapshot installed once the vote store is not behind it:
+    /// after a crash, a state of a term that the node has never been in would
+    /// look as if the disk were another one's.
+    pub(super) fn pump_install(&mut self) {
+        let durable_term = self.durability.durable_hard_state().current_term;
+        if let Some(install) = &mut self.install
+            && !install.is_asked
+            && install.offer.last_included.term <= durable_term
+        {
+            install.is_asked = true;
+            self.outputs
+                .push_back(Output::InstallSnapshot(install.offer.token));
+        }
+    }
+
+    /// Up to where entries may be committed in view of a snapshot that is being
+    /// installed: where the log holds another entry in its place, only below.
+    /// No leader commits that; the state machine could not go back any more.
+    pub(super) fn snapshot_allows(&self) -> LogIndex {
+        let coming = self.install.as_ref().map(|i| i.offer.last_included);
+        match coming.filter(|&snapshot| !self.log.contains(snapshot)) {
+            Some(snapshot) => snapshot.index.previous().unwrap_or_default(),
+            None => LogIndex::new(u64::MAX),
+        }
     }
 
     fn objection_to(&self, offer: &SnapshotOffer) -> Option<&'static str> {
+        let (last, own) = (offer.last_included, self.config.replica.node);
         if offer.term < self.hard_state.current_term {
             Some("it comes from a deposed leader")
-        } else if offer.term > super::MAX_TERM || offer.last_included.term > offer.term {
+        } else if offer.term > MAX_TERM || last.term > offer.term {
             Some("its term makes no sense")
-        } else if self.is_from_the_past(offer.from) {
+        } else if last.index > MAX_INDEX {
+            Some("its position makes no sense")
+        } else if last.index <= self.log.commit_index() && !self.log.may_agree(last) {
+            Some("it contradicts committed entries")
+        } else if offer.from.node == own || self.is_from_the_past(offer.from) {
             Some("it comes from an earlier life of a member")
         } else if self.install.is_some() {
             Some("another snapshot is being installed")
@@ -175,9 +219,17 @@ impl Raft {
         self.observe_commit(index);
     }
 
+    /// The log starts anew: what agreed with the leader's is gone.
+    fn forget_agreement(&mut self) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.verified = LogIndex::ZERO;
+        }
+    }
+
     /// The state machine holds the snapshot, or could not be restored from it.
     pub(super) fn on_snapshot_restored(&mut self, token: SnapshotToken, ok: bool) {
-        let Some(offer) = self.install.take_if(|offer| offer.token == token) else {
+        let is_meant = |install: &mut Installing| install.is_asked && install.offer.token == token;
+        let Some(Installing { offer, .. }) = self.install.take_if(is_meant) else {
             return;
         };
         if !ok {
@@ -189,6 +241,7 @@ impl Raft {
         let snapshot = offer.last_included;
         if !self.log.install(snapshot, &offer.membership) {
             self.stage_reset(snapshot);
+            self.forget_agreement();
         }
         self.applying_up_to = snapshot.index;
         self.repairs_purged(snapshot.index);

@@ -5,6 +5,7 @@ mod commit;
 mod durability;
 mod election;
 mod leases;
+mod liars;
 mod nonsense;
 mod proposals;
 mod reads;
