@@ -74,9 +74,10 @@ pub fn own_info(config: &Config) -> MemberInfo {
     }
 }
 
-/// Whether the group goes on without this node, for good.
+/// Whether the group goes on without this node, for good. What is applied is
+/// known to be committed after a restart, too, when nobody tells this node any more.
 pub(crate) fn is_removed(raft: &Status) -> bool {
-    raft.membership.has_left(raft.replica) && raft.membership_index <= raft.commit_index
+    raft.membership.has_left(raft.replica) && raft.membership_index <= raft.last_applied
 }
 
 /// The members as clients see them, by number.

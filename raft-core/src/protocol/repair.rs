@@ -23,11 +23,12 @@ use crate::types::{LogId, LogIndex, ReplicaId};
 /// Most entries read for peers at a time.
 const MAX_FETCHES: usize = 64;
 
+/// For how many election timeouts a replica with lasting damage leads if it can,
+/// then does not, and so on.
+const TURN: u32 = 8;
+
 /// Most replacements kept in memory.
 const MAX_MENDED: usize = 64;
-
-/// For how many election timeouts without a leader damage keeps a node from campaigning.
-const GIVES_WAY_FOR: u32 = 4;
 
 /// What is known of damage to the log.
 #[derive(Debug, Default)]
@@ -185,45 +186,41 @@ impl Raft {
     }
 
     /// A leader that cannot read what it needs hands over to somebody who can. If
-    /// nobody can, and the entry is not known to be committed, it gives way:
-    /// whoever lacks the entry can lead and replace it, and if a quorum had it,
-    /// somebody would have sent it.
+    /// nobody can, and the entry is not known to be committed, it gives way.
     fn give_way_to_damage(&mut self) {
-        let patience = self.config.election_timeout_max;
-        if self.damage_lasts_above(self.log.last_applied(), patience) {
+        if self.damage_lasts(self.config.election_timeout_max) {
             self.hand_over_for_health();
         }
-        let patience = patience + self.config.transfer_timeout;
-        let leads = matches!(self.role, Role::Leader(_));
-        if leads && self.damage_lasts_above(self.log.commit_index(), patience) {
+        if matches!(self.role, Role::Leader(_)) && self.is_unfit_by_damage() {
             self.become_follower(self.hard_state.current_term, StepDownReason::Unfit);
         }
     }
 
-    /// Whether an entry that may never commit has been damaged for so long that
-    /// somebody else should lead. One that is committed is no such reason: those
-    /// who have applied and purged it cannot send it, but a snapshot. Whether it is
-    /// committed may not be known here: if nobody else leads for a while, nobody
-    /// can without this log, and who leads with it brings the others up to date.
-    pub(super) fn is_unfit_by_damage(&self) -> bool {
-        self.idle_elections <= GIVES_WAY_FOR
-            && self.damage_lasts_above(self.log.commit_index(), self.config.election_timeout_max)
-    }
-
-    /// A leadership begins: it gets as much time as if the damage were new.
-    pub(super) fn renew_damage(&mut self) {
-        for damaged in self.repairs.damaged.values_mut() {
-            damaged.since = self.now;
-        }
-    }
-
-    fn damage_lasts_above(&self, index: LogIndex, patience: Duration) -> bool {
-        let (next, last) = (index.next(), self.log.last().index);
+    fn damage_lasts(&self, patience: Duration) -> bool {
+        let (next, last) = (self.log.last_applied().next(), self.log.last().index);
         next <= last
             && self
                 .repairs
                 .missing(next, last)
                 .any(|(_, damaged)| self.now.since(damaged.since) >= patience)
+    }
+
+    /// Whether somebody else should lead for a while, because of damage to an entry
+    /// that is not known to be committed.
+    ///
+    /// Whoever lacks such an entry can lead and replace it; if a quorum had it,
+    /// somebody would have sent it. But all others may have purged it, and then
+    /// nobody else can win against our log: so we take turns with them.
+    pub(super) fn is_unfit_by_damage(&self) -> bool {
+        let turn = self.config.election_timeout_max * TURN;
+        let (next, last) = (self.log.commit_index().next(), self.log.last().index);
+        if next > last {
+            return false;
+        }
+        let oldest = self.repairs.missing(next, last);
+        let oldest = oldest.map(|(_, damaged)| damaged.since).min();
+        let turns = oldest.map(|since| self.now.since(since).as_nanos() / turn.as_nanos());
+        turns.is_some_and(|turns| turns % 2 == 1)
     }
 
     /// When `check_repairs` has something to do.

@@ -183,7 +183,6 @@ impl Raft {
         });
         self.note_next_leader(self.config.replica.node);
         self.idle_elections = 0;
-        self.renew_damage();
         self.append_blank();
         self.timers.heartbeat = self.now + self.config.heartbeat_interval;
         self.begin_round();

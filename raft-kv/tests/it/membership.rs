@@ -36,6 +36,11 @@ impl Writer {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap().unwrap()
     }
+
+    /// The error that ended it.
+    async fn refusal(self) -> tonic::Status {
+        self.task.await.unwrap().unwrap_err()
+    }
 }
 
 fn addition(url: &str, is_learner: bool) -> pb::MemberAddRequest {
@@ -58,6 +63,18 @@ async fn members_until(
         if condition(&members) {
             return members;
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Removes the node at `place` through the one at `through`, as soon as enough
+/// others answer the leader: just after a start they may not have.
+async fn remove(cluster: &TestCluster, place: usize, through: usize) {
+    let id = u64::try_from(place).unwrap() + 1;
+    let mut members = cluster.members(through).await;
+    while let Err(refusal) = members.member_remove(pb::MemberRemoveRequest { id }).await {
+        let reason = refusal.message();
+        assert!(reason.contains("not enough started members"), "{reason}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -102,23 +119,63 @@ async fn a_learner_stays_one_until_it_is_promoted() {
     let id = added.into_inner().member.unwrap().id;
 
     // Not running yet. It lacks little, but as long as it does not answer it cannot vote.
+    let promotion = pb::MemberPromoteRequest { id };
+    let too_early = members.member_promote(promotion).await.unwrap_err();
+    assert_eq!(
+        too_early.message(),
+        "etcdserver: can only promote a learner member which is in sync with leader"
+    );
+    let reason = too_early.metadata().get("raft-kv-reason").unwrap();
+    assert_eq!(reason, "n4 does not answer its leader");
     cluster.join(id, &url).await;
     let named = |m: &pb::Member| m.id == id && m.name == "node-4" && m.is_learner;
     members_until(&cluster, 0, |listed| listed.iter().any(named)).await;
-    members
-        .member_promote(pb::MemberPromoteRequest { id })
-        .await
-        .unwrap();
+    members.member_promote(promotion).await.unwrap();
 
-    let again = members
-        .member_promote(pb::MemberPromoteRequest { id })
-        .await;
+    let again = members.member_promote(promotion).await;
     let refusal = again.unwrap_err();
     assert_eq!(refusal.code(), Code::FailedPrecondition);
     assert_eq!(
         refusal.message(),
         "etcdserver: can only promote a learner member"
     );
+}
+
+/// Its clients can write the same again elsewhere: nothing they wrote is in doubt.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leader_that_is_removed_does_not_commit_it_refuses() {
+    let mut cluster = TestCluster::start(3).await;
+    let leader = cluster.leader().await;
+    let other = (leader + 1) % 3;
+    let writers = [
+        Writer::start(&cluster, leader).await,
+        Writer::start(&cluster, leader).await,
+    ];
+
+    remove(&cluster, leader, other).await;
+    cluster.failure(leader).await;
+
+    for writer in writers {
+        let refusal = writer.refusal().await;
+        assert_eq!(refusal.message(), "etcdserver: server stopped");
+    }
+    cluster.stop(leader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_node_that_is_started_again_says_so_and_ends() {
+    let mut cluster = TestCluster::start(3).await;
+    let gone = cluster.leader().await;
+    let other = (gone + 1) % 3;
+    remove(&cluster, gone, other).await;
+    cluster.failure(gone).await;
+    cluster.stop(gone).await;
+
+    cluster.restart(gone).await;
+
+    let reason = cluster.failure(gone).await;
+    assert!(reason.contains("was removed from its cluster"), "{reason}");
+    cluster.stop(gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use raft_core::NodeId;
 use raft_core::node::Node;
@@ -10,13 +11,15 @@ use raft_kv::proto::etcdserverpb as pb;
 use raft_kv::proto::etcdserverpb::cluster_client::ClusterClient;
 use raft_kv::proto::etcdserverpb::kv_client::KvClient;
 use raft_kv::proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use raft_kv::server::Server;
+use raft_kv::server::{Server, ServerError};
 use raft_transport_quic::DevAuthority;
 use rocksdb::{DB, Options};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
 pub(crate) const CLUSTER: &str = "42";
+/// Between two tries to have a port back.
+const PORT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A cluster whose nodes live in this process.
 pub(crate) struct TestCluster {
@@ -57,8 +60,17 @@ impl TestCluster {
     pub(crate) async fn restart(&mut self, place: usize) {
         let node = &mut self.nodes[place];
         assert!(node.server.is_none(), "the node runs already");
-        let config = Config::from_settings(node.settings.clone()).unwrap();
-        node.server = Some(Server::start(config).await.unwrap());
+        while node.server.is_none() {
+            let config = Config::from_settings(node.settings.clone()).unwrap();
+            match Server::start(config).await {
+                Ok(server) => node.server = Some(server),
+                // A peer that does not answer the farewell keeps the port open for a moment.
+                Err(ServerError::Peers(why)) if why.to_string().contains("cannot listen") => {
+                    tokio::time::sleep(PORT_PAUSE).await;
+                }
+                Err(error) => panic!("the node does not start: {error:?}"),
+            }
+        }
     }
 
     /// A URL at which a node that joins can be reached by its peers.
