@@ -4,6 +4,10 @@
 
 mod joint;
 mod majority;
+#[cfg(test)]
+pub(super) mod oracle;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use joint::{reached_by_quorum, vote_result};
 

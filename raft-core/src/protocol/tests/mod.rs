@@ -14,6 +14,7 @@ mod lost_votes;
 mod nonsense;
 mod paper;
 mod proposals;
+mod quorums;
 mod reads;
 mod reconfigure;
 mod replication;
