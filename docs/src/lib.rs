@@ -42,6 +42,7 @@ pages! {
     testing_simulator = "../book/testing/simulator.md";
     testing_benchmarks = "../book/testing/benchmarks.md";
     testing_lab = "../book/testing/lab.md";
+    testing_fuzzing = "../book/testing/fuzzing.md";
     contributing_style = "../book/contributing/style.md";
     contributing_tidy = "../book/contributing/tidy.md";
     contributing_releasing = "../book/contributing/releasing.md";

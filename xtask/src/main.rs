@@ -8,6 +8,7 @@ mod ci;
 mod client;
 mod cluster;
 mod demo;
+mod fuzz;
 mod load;
 mod members;
 mod pause;
@@ -49,6 +50,8 @@ enum Verb {
     Sim(sim::Arguments),
     /// Runs the benchmarks of raft-core, and of its peers beside them
     Bench(bench::Arguments),
+    /// Lets a fuzzer do to a replica whatever peers, callers and disks can do
+    Fuzz(fuzz::Arguments),
     /// Kills and restarts one node after the other under load; nothing may be lost
     KillLoop(soak::KillLoopArguments),
     /// Adds, promotes, removes and replaces members under load; no write may fail without a reason
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
         Verb::Members(arguments) => members::run(&arguments),
         Verb::Pause(arguments) => pause::run(&arguments),

@@ -18,6 +18,18 @@ const ROCKSDB_MINUTES: &str = "10 to 15 minutes on two cores";
 
 /// Looks for what RocksDB needs, installs it or says how, and tells if a long build is ahead.
 pub(crate) fn prepare() -> Result<()> {
+    prepare_tools()?;
+    if !rocksdb_is_compiled(&util::target_dir()?) {
+        println!(
+            "RocksDB is compiled now, once; that takes about {ROCKSDB_MINUTES}. \
+             Everything after it reuses it."
+        );
+    }
+    Ok(())
+}
+
+/// Looks for the compiler and libclang, and installs them or says how.
+pub(crate) fn prepare_tools() -> Result<()> {
     let missing = missing();
     if !missing.is_empty() {
         install(&missing)?;
@@ -28,12 +40,6 @@ pub(crate) fn prepare() -> Result<()> {
                 still.join(" and ")
             );
         }
-    }
-    if !rocksdb_is_compiled(&util::target_dir()?) {
-        println!(
-            "RocksDB is compiled now, once; that takes about {ROCKSDB_MINUTES}. \
-             Everything after it reuses it."
-        );
     }
     Ok(())
 }
