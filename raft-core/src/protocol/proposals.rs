@@ -150,6 +150,9 @@ impl Raft {
         if envelope.term != self.hard_state.current_term {
             return;
         }
+        if body.boot == self.boot {
+            return self.drop_message(envelope.from, "forwards proposals in our name");
+        }
         let (mut refused, hands_over) = (Vec::new(), self.hands_over());
         // Who has left would not learn what became of its commands.
         let is_member = !self.log.membership().has_left(envelope.from);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::RestoreError;
-use crate::message::{Commit, FetchEntry};
+use crate::message::{Commit, FetchEntry, Propose};
 use crate::protocol::{SnapshotOffer, SnapshotToken};
 use crate::types::NodeId;
 
@@ -196,9 +196,9 @@ fn a_snapshot_is_installed_once_its_term_is_durable() {
     assert!(follower.installs_snapshots());
 }
 
-#[test]
-fn commands_that_others_forward_during_a_transfer_are_bounded_in_number() {
-    let mut leader = replica_with(3, 1, &[], |config| config.max_pending_proposals = 10);
+/// Leader of term 2 that hands leadership over to node 2.
+fn leader_that_hands_over(adjust: impl FnOnce(&mut Config)) -> Replica {
+    let mut leader = replica_with(3, 1, &[], adjust);
     leader.win_election(3);
     for peer in [2, 3] {
         let last = LogId::new(2, 1);
@@ -208,14 +208,36 @@ fn commands_that_others_forward_during_a_transfer_are_bounded_in_number() {
         ticket: Ticket(1),
         to: Some(NodeId::new(2)),
     });
+    leader
+}
+
+fn forwarded(boot: u64, sequence: u64) -> Message {
+    let commands = vec![(sequence, Bytes::new())];
+    Message::Propose(Propose { boot, commands })
+}
+
+#[test]
+fn commands_that_others_forward_during_a_transfer_are_bounded_in_number() {
+    let mut leader = leader_that_hands_over(|config| config.max_pending_proposals = 10);
 
     for sequence in 1..=100 {
-        let commands = vec![(sequence, Bytes::new())];
-        let body = crate::message::Propose { boot: 5, commands };
-        leader.receive(3, 2, Message::Propose(body));
+        leader.receive(3, 2, forwarded(5, sequence));
     }
 
     assert_eq!(leader.raft.status().pending_proposals, 10);
+}
+
+/// Else a client here would get the outcome of somebody else's command.
+#[test]
+fn commands_that_others_forward_in_our_name_are_not_taken() {
+    let mut leader = leader_that_hands_over(|_| {});
+    let boot = leader.raft.boot();
+
+    leader.receive(3, 2, forwarded(boot, 1));
+    leader.wait(Duration::from_secs(5));
+
+    assert_eq!(leader.failed, []);
+    assert_eq!(leader.raft.status().last_log, LogId::new(2, 1));
 }
 
 #[test]
