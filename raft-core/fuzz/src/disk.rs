@@ -186,14 +186,25 @@ impl Disk {
     /// What is there of the run that `read` asks for, perhaps not all of it, and
     /// the damaged entry that ends it.
     pub fn answer(
-        &self,
+        &mut self,
         read: &ReadLog,
         choices: &mut Choices<'_>,
     ) -> (LogSlice, Option<LogIndex>) {
-        let most = match choices.below(4) {
-            0 => choices.below(3),
+        let how = choices.byte();
+        let most = match how & 3 {
+            0 => usize::from(how >> 6),
             _ => usize::MAX,
         };
+        if how & 31 == 31 {
+            // Damage shows when somebody looks.
+            let found = read.first.plus(u64::from(how >> 6));
+            if self
+                .position(found)
+                .is_some_and(|at| at < self.entries.len())
+            {
+                self.damaged.insert(found);
+            }
+        }
         let start = self.position(read.first).unwrap_or(usize::MAX);
         let wanted = self.entries.iter().skip(start);
         let wanted = wanted.take_while(|entry| entry.index() <= read.last);

@@ -41,6 +41,7 @@ pub struct Replica {
     pub is_lazy: bool,
     /// Whether its timeouts are such that time gets past them.
     pub is_on_time: bool,
+    starts: u64,
     sessions: BTreeMap<NodeId, u64>,
     round_led: u64,
     round_heard: u64,
@@ -67,6 +68,7 @@ impl Replica {
             handed_out: Vec::new(),
             is_lazy: false,
             is_on_time: true,
+            starts: 0,
             sessions: BTreeMap::new(),
             round_led: 0,
             round_heard: 0,
@@ -77,7 +79,8 @@ impl Replica {
     }
 
     /// It crashes, and starts again from what is durable.
-    pub fn restart(&mut self, seed: u64) {
+    pub fn restart(&mut self) {
+        self.starts += 1;
         self.disk.crash();
         self.machine.crash();
         self.answers.forget();
@@ -95,7 +98,8 @@ impl Replica {
         );
         let restored = self.restored();
         let config = Config {
-            seed,
+            // Drawn anew at each start, and so never twice the same.
+            seed: self.starts << 32 | self.raft.config().seed,
             ..self.raft.config().clone()
         };
         self.is_lazy = false;
@@ -271,20 +275,23 @@ impl Replica {
         self.outbox.push(envelope);
     }
 
-    /// Whatever a message claims is durable already.
+    /// Whatever a message claims is durable already. One of an earlier term waited
+    /// for the disk, as it could have on the way: it held when that term did.
     fn check_claims(&self, envelope: &Envelope) {
         let state = self.disk.hard_state;
         assert!(
             envelope.term <= state.current_term,
             "speaks in a term that may vanish"
         );
+        if envelope.term < state.current_term {
+            return;
+        }
         match &envelope.message {
             Message::RequestVoteReply(RequestVoteReply {
                 vote_term,
                 granted: true,
             }) => assert!(
-                state.current_term > *vote_term
-                    || state.voted_for == Some(envelope.to) && state.current_term == *vote_term,
+                state.voted_for == Some(envelope.to) && state.current_term == *vote_term,
                 "a vote that may vanish"
             ),
             Message::AppendReply(body) => {

@@ -233,7 +233,7 @@ impl World {
                 // Some of what is under way gets done, without a word.
                 let done = choices.below(replica.disk.under_way() + 1);
                 replica.disk.finish(done);
-                replica.restart(choices.byte().into());
+                replica.restart();
             }
             6 => replica.is_lazy = true,
             _ => {
