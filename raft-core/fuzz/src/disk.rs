@@ -33,6 +33,8 @@ pub struct Disk {
     /// Which of them are damaged.
     damaged: BTreeSet<LogIndex>,
     repaired: Vec<LogId>,
+    /// All that was ever durable.
+    past: BTreeSet<LogId>,
     /// Writes, in order.
     queue: VecDeque<Write>,
     /// The last write that was done.
@@ -47,6 +49,7 @@ impl Disk {
         Self {
             hard_state,
             purged,
+            past: entries.iter().map(|entry| entry.log_id).collect(),
             entries,
             damaged: BTreeSet::new(),
             repaired: Vec::new(),
@@ -70,6 +73,11 @@ impl Disk {
     pub fn holds(&self, id: LogId) -> bool {
         let held = self.position(id.index).and_then(|at| self.entries.get(at));
         id == self.purged || held.is_some_and(|entry| entry.log_id == id)
+    }
+
+    /// Whether exactly this entry has ever become durable here.
+    pub fn has_held(&self, id: LogId) -> bool {
+        self.past.contains(&id)
     }
 
     /// Takes a write in.
@@ -141,6 +149,7 @@ impl Disk {
             let last = self.last();
             assert_eq!(entry.index(), last.index.next(), "a gap after {last}");
             assert!(entry.term() >= last.term, "a term falls after {last}");
+            self.past.insert(entry.log_id);
             self.entries.push(entry);
         }
         let (last, state) = (self.last(), self.hard_state);

@@ -34,7 +34,7 @@ impl World {
     /// A world as the first choices say; nothing if nobody can start there.
     pub fn begin(choices: &mut Choices<'_>) -> Option<Self> {
         let mode = choices.byte();
-        let replicas = match mode & 3 {
+        let mut replicas = match mode & 3 {
             0 => vec![unsound_replica(choices)?],
             1 => vec![lone_replica(choices)?],
             _ => group(
@@ -42,10 +42,14 @@ impl World {
                 choices,
             ),
         };
+        let lies = mode & 3 != 3;
+        for replica in &mut replicas {
+            replica.hears_lies = lies;
+        }
         Some(Self {
             replicas,
             in_flight: Vec::new(),
-            lies: mode & 3 != 3,
+            lies,
             committed: BTreeMap::new(),
         })
     }
