@@ -97,7 +97,7 @@ impl Replica {
         self.raft.status().membership
     }
 
-    fn role(&self) -> RoleKind {
+    fn kind(&self) -> RoleKind {
         self.raft.status().role
     }
 
@@ -127,6 +127,7 @@ proptest! {
         let group = membership(voters, outgoing);
         let mut replica = member_of(group.clone());
         replica.wait_for_election_timeout();
+        let round = replica.raft.pre_vote_round;
         let mut said = BTreeMap::new();
         for (peer, granted) in answers {
             let result = oracle::vote_result(&group, with_own(Some(true), &said, None));
@@ -135,9 +136,9 @@ proptest! {
                 VoteResult::Lost => RoleKind::Follower,
                 VoteResult::Won => break,
             };
-            prop_assert_eq!(replica.role(), role);
+            prop_assert_eq!(replica.kind(), role);
             said.entry(peer).or_insert(Some(granted));
-            replica.receive(peer, 1, pre_vote_reply(2, granted));
+            replica.receive(peer, 1, pre_vote_reply(round, 2, granted));
         }
         let result = oracle::vote_result(&group, with_own(Some(true), &said, None));
         prop_assert_eq!(result == VoteResult::Won, replica.term() > Term::new(1));
@@ -150,8 +151,9 @@ proptest! {
         let group = membership(voters, outgoing);
         let mut replica = member_of(group.clone());
         replica.wait_for_election_timeout();
+        let round = replica.raft.pre_vote_round;
         for peer in PEERS {
-            replica.receive(peer, 1, pre_vote_reply(2, true));
+            replica.receive(peer, 1, pre_vote_reply(round, 2, true));
         }
         let mut said = BTreeMap::new();
         let answers = answers.into_iter().map(Some).chain([None]);
@@ -161,7 +163,7 @@ proptest! {
                 VoteResult::Lost => RoleKind::Follower,
                 VoteResult::Won => RoleKind::Leader,
             };
-            prop_assert_eq!(replica.role(), role);
+            prop_assert_eq!(replica.kind(), role);
             let Some((peer, granted)) = answer.filter(|_| role == RoleKind::Candidate) else {
                 break;
             };
@@ -235,7 +237,7 @@ proptest! {
         let mut answered: BTreeMap<_, _> = PEERS.map(|peer| (peer, leader.at())).collect();
         for (millis, peer, back) in steps {
             let sent = leader.wait(Duration::from_millis(millis));
-            if leader.role() != RoleKind::Leader {
+            if leader.kind() != RoleKind::Leader {
                 return Ok(());
             }
             rounds.extend(latest_round(&sent).map(|round| (round, leader.at())));
@@ -268,7 +270,7 @@ proptest! {
             let own = leader.at();
             let latest = oracle::reached(&group, with_own(own, &heard, Timestamp::ZERO));
             let leads = leader.at() < latest.unwrap() + patience;
-            prop_assert_eq!(leader.role() == RoleKind::Leader, leads);
+            prop_assert_eq!(leader.kind() == RoleKind::Leader, leads);
             if !leads {
                 return Ok(());
             }
