@@ -26,6 +26,7 @@ pub(super) async fn load(
         .bounds()
         .await
         .map_err(|source| NodeError::storage("reading the log", source))?;
+    check_bounds(bounds)?;
     let mut entries = load_metadata(log, bounds).await?;
     let (replica, hard_state) = match life {
         Life::Known(replica, hard_state) => (replica, hard_state),
@@ -67,6 +68,17 @@ pub(super) async fn load(
     Ok((replica, restored))
 }
 
+/// Refuses bounds that no log has: what is counted on from them must not overflow.
+fn check_bounds(bounds: LogBounds) -> Result<(), NodeError> {
+    let LogBounds { purged, last } = bounds;
+    if purged.index <= last.index && last.index.get() < u64::MAX {
+        return Ok(());
+    }
+    Err(NodeError::LogStoreContract {
+        what: format!("it is purged up to {purged} and ends at {last}"),
+    })
+}
+
 /// Whether the state machine was restored from a snapshot and the log did not
 /// follow: it ends before it, or holds something else there.
 fn install_was_interrupted(bounds: LogBounds, entries: &[EntryMeta], applied: LogId) -> bool {
@@ -101,8 +113,8 @@ async fn load_metadata(log: &dyn LogStore, bounds: LogBounds) -> Result<Vec<Entr
                 what: format!("it ends at {} but has no entry at {next}", bounds.last),
             });
         };
-        let after = last.log_id.index.next();
-        if after <= next {
+        let end = last.log_id.index;
+        if end < next || end > bounds.last.index {
             return Err(NodeError::LogStoreContract {
                 what: format!(
                     "asked for metadata from {next}, it answered {}",
@@ -110,8 +122,26 @@ async fn load_metadata(log: &dyn LogStore, bounds: LogBounds) -> Result<Vec<Entr
                 ),
             });
         }
-        next = after;
+        next = end.next();
         entries.extend(page);
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_that_no_log_has_are_refused() {
+        let bounds = |purged, last| LogBounds {
+            purged: LogId::new(1, purged),
+            last: LogId::new(1, last),
+        };
+
+        assert!(check_bounds(bounds(3, 3)).is_ok());
+        assert!(check_bounds(bounds(0, 7)).is_ok());
+        assert!(check_bounds(bounds(4, 3)).is_err());
+        assert!(check_bounds(bounds(u64::MAX, u64::MAX)).is_err());
+    }
 }
