@@ -34,6 +34,8 @@ pub struct Machine {
     jobs: VecDeque<Job>,
     /// The last entry of the latest apply that was asked for.
     asked: LogId,
+    /// No more of these snapshots is read; they may have been read to the end.
+    stopped: Vec<SnapshotToken>,
     offers: Vec<SnapshotOffer>,
 }
 
@@ -48,6 +50,7 @@ impl Machine {
             checkpoints: 0,
             jobs: VecDeque::new(),
             asked: applied,
+            stopped: Vec::new(),
             offers: Vec::new(),
         }
     }
@@ -77,6 +80,14 @@ impl Machine {
             self.asked
         );
         self.jobs.push_back(Job::Install(token));
+    }
+
+    /// The replica does not need it any more.
+    pub fn stop(&mut self, token: SnapshotToken) {
+        let mut jobs = self.jobs.iter();
+        let is_meant = |job: &Job| matches!(job, Job::Install(asked) if *asked == token);
+        assert!(jobs.any(is_meant), "stops what is not being installed");
+        self.stopped.push(token);
     }
 
     fn offer(&self, token: SnapshotToken) -> &SnapshotOffer {
@@ -112,7 +123,8 @@ impl Machine {
                 Some(Input::Applied(self.applied.index))
             }
             Job::Install(token) => {
-                let ok = !choices.once_in(4);
+                let fails_once_in = if self.stopped.contains(&token) { 2 } else { 4 };
+                let ok = !choices.once_in(fails_once_in);
                 if ok {
                     let offer = self.offer(token);
                     (self.applied, self.membership) =

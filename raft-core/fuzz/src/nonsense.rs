@@ -6,7 +6,7 @@ use raft_core::message::{
     FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
     ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
 };
-use raft_core::{Entry, Envelope, Message};
+use raft_core::{Entry, Envelope, Message, ReplicaId};
 
 use crate::choices::Choices;
 use crate::values::{View, any_replica, change, command};
@@ -19,6 +19,7 @@ pub fn envelope(view: &View<'_>, choices: &mut Choices<'_>) -> Envelope {
         from: view.peer(choices),
         to: match how {
             254 => any_replica(choices),
+            192..=253 if view.status.replica.incarnation.get() > 0 => ReplicaId::first(1),
             _ => view.status.replica,
         },
         term: match how & 3 {

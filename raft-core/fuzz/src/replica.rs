@@ -112,12 +112,17 @@ impl Replica {
 
     fn restored(&self) -> Restored {
         let entries = &self.disk.entries;
-        let memberships = entries.iter().filter_map(|entry| match &entry.payload {
-            Payload::Membership(membership) => {
-                Some((entry.index(), Arc::new(membership.as_ref().clone())))
-            }
-            _ => None,
-        });
+        let is_whole = |entry: &&Entry| self.disk.damaged().all(|index| index != entry.index());
+        let memberships =
+            entries
+                .iter()
+                .filter(is_whole)
+                .filter_map(|entry| match &entry.payload {
+                    Payload::Membership(membership) => {
+                        Some((entry.index(), Arc::new(membership.as_ref().clone())))
+                    }
+                    _ => None,
+                });
         Restored {
             hard_state: self.disk.hard_state,
             purged: self.disk.purged,
@@ -247,10 +252,8 @@ impl Replica {
             Output::ReadDone { ticket, .. } => self.answers.end(Kind::Read, ticket),
             Output::MembershipChanged { ticket, .. } => self.answers.end(Kind::Change, ticket),
             Output::TransferEnded { ticket, .. } => self.answers.end(Kind::Transfer, ticket),
-            Output::SnapshotInstalled(_)
-            | Output::StopInstall(_)
-            | Output::RefuseSnapshot { .. }
-            | Output::Event(_) => {}
+            Output::StopInstall(token) => self.machine.stop(token),
+            Output::SnapshotInstalled(_) | Output::RefuseSnapshot { .. } | Output::Event(_) => {}
         }
     }
 

@@ -118,7 +118,7 @@ pub fn any_state(choices: &mut Choices<'_>) -> Restored {
     let mut restored = sound_state(membership(choices), choices);
     let near = [restored.purged.index.get(), restored.last_applied.get()];
     for _ in 0..choices.below(4) {
-        match choices.below(7) {
+        match choices.below(8) {
             0 => restored.purged = LogId::new(choices.near(&[1]), choices.near(&near)),
             1 => restored.last_applied = LogIndex::new(choices.near(&near)),
             2 => restored.hard_state.current_term = Term::new(choices.near(&[1, 2])),
@@ -133,6 +133,7 @@ pub fn any_state(choices: &mut Choices<'_>) -> Restored {
                 let kind = EntryKind::Blank;
                 restored.entries.push(EntryMeta { log_id, kind });
             }
+            6 => restored.damaged.push(LogIndex::new(choices.near(&near))),
             _ => drop(restored.entries.pop()),
         }
     }

@@ -180,7 +180,12 @@ impl World {
                     replica.step(Input::CheckpointEnded);
                 }
             }
-            14 => self.snapshot_arrives(who),
+            14 if choices.coin() => self.snapshot_arrives(who),
+            14 => {
+                let order = replica.sending.first();
+                let token = order.map_or(SnapshotToken(choices.byte().into()), |o| o.token);
+                replica.step(Input::SnapshotProgress(token));
+            }
             _ => self.snapshot_ends(who, choices),
         }
     }
@@ -265,10 +270,16 @@ fn unsound_replica(choices: &mut Choices<'_>) -> Option<Replica> {
 
 /// A replica whose peers are all made up.
 fn lone_replica(choices: &mut Choices<'_>) -> Option<Replica> {
-    let config = start::tight_config(ReplicaId::first(1), 7, choices);
-    let first = match choices.coin() {
-        true => membership(choices),
-        false => Membership::of_ids(1..=choices.below(4) as u64 + 1),
+    let shape = choices.byte();
+    let own = ReplicaId {
+        node: 1.into(),
+        // Once in a while it has lost its vote, and the group knows an earlier life.
+        incarnation: u64::from(shape >> 4 == 15).into(),
+    };
+    let config = start::tight_config(own, 7, choices);
+    let first = match shape & 1 {
+        0 => Membership::of_ids(1..=u64::from(shape >> 1 & 3) + 1),
+        _ => membership(choices),
     };
     Replica::start(config, start::sound_state(first, choices))
 }
