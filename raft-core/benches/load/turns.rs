@@ -13,6 +13,9 @@ const BATCHES: [usize; 3] = [1, 16, 256];
 const DEPTHS: [usize; 2] = [1, 8];
 /// How often each has its turn.
 pub(crate) const ROUNDS: usize = 5;
+/// Commands before the time is taken, at least: past the second checkpoint, so that
+/// the log is as long as it gets and its memory is there.
+const WARM_UP: usize = 131_072;
 /// Commands whose allocations are counted, at least: more than between two checkpoints.
 const COUNTED: usize = 65_536;
 
@@ -78,10 +81,10 @@ pub(crate) fn take_turns(
 ) -> Vec<Figures> {
     let time = Duration::from_secs_f64(seconds / ROUNDS as f64);
     let mut samples = vec![Vec::new(); sides.len()];
+    settle_allocator();
     allocation_counter::opt_out(|| {
-        // Past the first checkpoint, so that the log is as long as it stays.
         for side in &mut sides {
-            side.run_for(time / 2);
+            side.run(WARM_UP.div_ceil(shape.batch));
         }
         for _ in 0..ROUNDS {
             for (side, samples) in sides.iter_mut().zip(&mut samples) {
@@ -95,6 +98,14 @@ pub(crate) fn take_turns(
         samples,
     });
     figures.collect()
+}
+
+/// An allocator that gives memory back at each checkpoint, only to fault it in again,
+/// would be a good part of what is measured. The one of glibc learns from large blocks that
+/// are freed to keep more; in a process that has run for a while it has.
+fn settle_allocator() {
+    const LARGEST_IT_LEARNS_FROM: usize = 31 << 20;
+    drop(std::hint::black_box(vec![0_u8; LARGEST_IT_LEARNS_FROM]));
 }
 
 /// Counted apart from the time, because counting takes some.
