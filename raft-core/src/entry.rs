@@ -124,7 +124,7 @@ impl From<&Entry> for EntryMeta {
 #[serde(try_from = "Vec<Entry>")]
 pub struct LogSlice {
     /// Nothing where there are no entries.
-    run: Option<Arc<Vec<Entry>>>,
+    run: Option<Arc<[Entry]>>,
     start: usize,
     end: usize,
 }
@@ -136,24 +136,22 @@ impl LogSlice {
     ///
     /// An index that does not follow its predecessor's, index 0, or a falling term.
     pub fn new(entries: Vec<Entry>) -> Result<Self, NotARun> {
-        if let Some(entry) = entries.first().filter(|e| e.index() == LogIndex::ZERO) {
-            return Err(NotARun {
-                before: LogId::ZERO,
-                after: entry.log_id,
-            });
-        }
-        for pair in entries.windows(2) {
-            let (before, after) = (pair[0].log_id, pair[1].log_id);
-            let follows = before.index.get().checked_add(1) == Some(after.index.get());
-            if !follows || after.term < before.term {
-                return Err(NotARun { before, after });
-            }
-        }
-        Ok(Self {
+        check_run(&entries)?;
+        Ok(Self::of(entries.into()))
+    }
+
+    /// As [`LogSlice::new`], and leaves an empty vector, to be filled again.
+    pub(crate) fn take_from(entries: &mut Vec<Entry>) -> Result<Self, NotARun> {
+        check_run(entries)?;
+        Ok(Self::of(entries.drain(..).collect()))
+    }
+
+    fn of(entries: Arc<[Entry]>) -> Self {
+        Self {
             start: 0,
             end: entries.len(),
-            run: (!entries.is_empty()).then(|| Arc::new(entries)),
-        })
+            run: (!entries.is_empty()).then_some(entries),
+        }
     }
 
     /// No entries.
@@ -212,20 +210,27 @@ impl LogSlice {
         self.entries().iter().map(Entry::size).sum()
     }
 
-    /// The entries as a plain vector. Copies them, but for their commands, unless
-    /// nobody else shares them.
+    /// The entries as a plain vector. Copies them, but for their commands.
     pub fn into_entries(self) -> Vec<Entry> {
-        let (start, end) = (self.start, self.end);
-        match self.run.map(Arc::try_unwrap) {
-            None => Vec::new(),
-            Some(Ok(mut entries)) => {
-                entries.truncate(end);
-                entries.drain(..start);
-                entries
-            }
-            Some(Err(shared)) => shared[start..end].to_vec(),
+        self.entries().to_vec()
+    }
+}
+
+fn check_run(entries: &[Entry]) -> Result<(), NotARun> {
+    if let Some(entry) = entries.first().filter(|e| e.index() == LogIndex::ZERO) {
+        return Err(NotARun {
+            before: LogId::ZERO,
+            after: entry.log_id,
+        });
+    }
+    for pair in entries.windows(2) {
+        let (before, after) = (pair[0].log_id, pair[1].log_id);
+        let follows = before.index.get().checked_add(1) == Some(after.index.get());
+        if !follows || after.term < before.term {
+            return Err(NotARun { before, after });
         }
     }
+    Ok(())
 }
 
 impl PartialEq for LogSlice {

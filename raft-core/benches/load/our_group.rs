@@ -113,10 +113,8 @@ impl Group for OurGroup {
         };
         self.last = place;
         let mut inbox = std::mem::take(&mut self.inboxes[place]);
-        for envelope in inbox.drain(..) {
-            let input = Input::Message(envelope);
-            self.replicas[place].raft.handle(self.now, input);
-        }
+        let inputs = inbox.drain(..).map(Input::Message);
+        self.replicas[place].raft.handle_all(self.now, inputs);
         // Nobody writes to itself, so the empty inbox can have its memory back.
         self.inboxes[place] = inbox;
         self.carry_out(place);
@@ -159,14 +157,12 @@ impl Replica {
     /// Reports what is done. Answers whether anything was.
     fn hand_in_completions(&mut self, now: Timestamp) -> bool {
         let persisted = self.persisted.take().map(Input::Persisted);
-        let is_any = persisted.is_some() || !self.completions.is_empty();
-        if let Some(persisted) = persisted {
-            self.raft.handle(now, persisted);
+        if persisted.is_none() && self.completions.is_empty() {
+            return false;
         }
-        for completion in self.completions.drain(..) {
-            self.raft.handle(now, completion);
-        }
-        is_any
+        let inputs = persisted.into_iter().chain(self.completions.drain(..));
+        self.raft.handle_all(now, inputs);
+        true
     }
 
     /// Does at once what the replica asks for.

@@ -21,6 +21,10 @@ const MAX_HELD_BACK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Durability {
     last_token: PersistToken,
+    /// The last request that changes term or vote.
+    last_hard_state: PersistToken,
+    /// Done up to here.
+    completed: PersistToken,
     under_way: VecDeque<UnderWay>,
     durable: HardState,
     held_back: VecDeque<(PersistToken, Envelope)>,
@@ -51,6 +55,8 @@ impl Durability {
     pub(super) const fn new(durable: HardState) -> Self {
         Self {
             last_token: PersistToken(0),
+            last_hard_state: PersistToken(0),
+            completed: PersistToken(0),
             under_way: VecDeque::new(),
             durable,
             held_back: VecDeque::new(),
@@ -58,22 +64,25 @@ impl Durability {
         }
     }
 
-    /// Notes a request; afterwards the log ends at `last_index`. If the log was
-    /// cut or replaced, what lies above `kept_up_to` is new.
+    /// The log was cut or replaced: what lies above `kept_up_to` is new from now on.
+    pub(super) fn cut(&mut self, kept_up_to: LogIndex) {
+        for request in &mut self.under_way {
+            request.last_index = request.last_index.min(kept_up_to);
+        }
+    }
+
+    /// Notes a request; afterwards the log ends at `last_index`.
     pub(super) fn begin(
         &mut self,
         at: Timestamp,
         hard_state: Option<HardState>,
-        kept_up_to: Option<LogIndex>,
         last_index: LogIndex,
     ) -> PersistToken {
-        if let Some(cut) = kept_up_to {
-            for earlier in &mut self.under_way {
-                earlier.last_index = earlier.last_index.min(cut);
-            }
-        }
         self.last_token = PersistToken(self.last_token.0 + 1);
         let token = self.last_token;
+        if hard_state.is_some() {
+            self.last_hard_state = token;
+        }
         self.under_way.push_back(UnderWay {
             token,
             hard_state,
@@ -89,6 +98,7 @@ impl Durability {
         if token > self.last_token {
             return None;
         }
+        self.completed = self.completed.max(token);
         let mut durable_index = None;
         while self
             .under_way
@@ -116,27 +126,20 @@ impl Durability {
         })
     }
 
-    /// Passes a message on at once if term and vote are durable; else keeps it until they are.
-    /// `staged` says that they changed and their request is yet to begin.
-    pub(super) fn pass(&mut self, envelope: Envelope, staged: bool) -> Option<Envelope> {
-        let waits_for = if staged {
-            Some(PersistToken(self.last_token.0 + 1))
-        } else {
-            self.under_way
-                .iter()
-                .rev()
-                .find(|r| r.hard_state.is_some())
-                .map(|r| r.token)
-        };
-        match waits_for {
-            None => Some(envelope),
-            Some(token) => {
-                if self.held_back.len() < MAX_HELD_BACK {
-                    self.held_bytes += envelope.message.payload_bytes();
-                    self.held_back.push_back((token, envelope));
-                }
-                None
-            }
+    /// What a message that claims our term and vote has to wait for, if they are not
+    /// durable. `staged` says that they changed and their request is yet to begin.
+    pub(super) fn awaited(&self, staged: bool) -> Option<PersistToken> {
+        if staged {
+            return Some(PersistToken(self.last_token.0 + 1));
+        }
+        (self.last_hard_state > self.completed).then_some(self.last_hard_state)
+    }
+
+    /// Keeps a message until request `token` is done.
+    pub(super) fn hold(&mut self, token: PersistToken, envelope: Envelope) {
+        if self.held_back.len() < MAX_HELD_BACK {
+            self.held_bytes += envelope.message.payload_bytes();
+            self.held_back.push_back((token, envelope));
         }
     }
 
@@ -169,8 +172,9 @@ mod tests {
     #[test]
     fn completion_of_a_write_that_was_truncated_meanwhile_does_not_cover_its_successor() {
         let mut durability = Durability::new(HardState::default());
-        let first = durability.begin(Timestamp::ZERO, None, None, at(10));
-        let second = durability.begin(Timestamp::ZERO, None, Some(at(9)), at(10));
+        let first = durability.begin(Timestamp::ZERO, None, at(10));
+        durability.cut(at(9));
+        let second = durability.begin(Timestamp::ZERO, None, at(10));
 
         assert_eq!(durability.complete(first).unwrap().durable_index, at(9));
         assert_eq!(durability.complete(second).unwrap().durable_index, at(10));
@@ -179,8 +183,8 @@ mod tests {
     #[test]
     fn a_completion_covers_all_requests_before_it() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(Timestamp::ZERO, None, None, at(3));
-        let last = durability.begin(Timestamp::ZERO, None, None, at(5));
+        durability.begin(Timestamp::ZERO, None, at(3));
+        let last = durability.begin(Timestamp::ZERO, None, at(5));
 
         assert_eq!(durability.complete(last).unwrap().durable_index, at(5));
         assert!(durability.complete(last).is_none());
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn a_token_never_given_out_completes_nothing() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(Timestamp::ZERO, None, None, at(3));
+        durability.begin(Timestamp::ZERO, None, at(3));
 
         assert!(durability.complete(PersistToken(9)).is_none());
     }
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_does_not_let_messages_pile_up() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(Timestamp::ZERO, Some(HardState::default()), None, at(0));
+        durability.begin(Timestamp::ZERO, Some(HardState::default()), at(0));
         let envelope = Envelope {
             group: GroupId::default(),
             from: ReplicaId::first(1),
@@ -207,7 +211,8 @@ mod tests {
         };
 
         for _ in 0..2 * MAX_HELD_BACK {
-            assert!(durability.pass(envelope.clone(), false).is_none());
+            let token = durability.awaited(false).unwrap();
+            durability.hold(token, envelope.clone());
         }
 
         assert_eq!(durability.held_back.len(), MAX_HELD_BACK);

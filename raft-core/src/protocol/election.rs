@@ -173,17 +173,6 @@ impl Raft {
         }
     }
 
-    /// A leader that has not heard a quorum for the longest election timeout
-    /// steps down: somebody else may be able to lead (Thesis §6.2).
-    pub(super) fn check_quorum(&mut self) {
-        if self
-            .quorum_deadline()
-            .is_some_and(|deadline| self.now >= deadline)
-        {
-            self.become_follower(self.hard_state.current_term, StepDownReason::QuorumLost);
-        }
-    }
-
     pub(super) fn drop_message(&mut self, from: ReplicaId, reason: &'static str) {
         self.emit(Event::MessageDropped { from, reason });
     }

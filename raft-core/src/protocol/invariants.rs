@@ -81,8 +81,8 @@ pub(super) fn check_step(before: &Before, after: &Raft) {
     );
     assert!(
         was.current_term < is.current_term
-            || was.voted_for.is_none()
-            || was.voted_for == is.voted_for,
+            || was.voted_for == is.voted_for
+            || was.voted_for.is_none(),
         "the vote changed within a term: {was:?} to {is:?}"
     );
     assert!(

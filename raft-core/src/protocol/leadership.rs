@@ -244,8 +244,31 @@ impl Raft {
         }
     }
 
+    /// When to look whether a quorum is heard. Nobody is heard at an earlier time
+    /// than before, so a deadline found once is early enough until it has come.
+    pub(super) fn quorum_check_at(&self) -> Option<Timestamp> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.quorum_check_at),
+            _ => None,
+        }
+    }
+
+    /// A leader that has not heard a quorum for the longest election timeout
+    /// steps down: somebody else may be able to lead (Thesis §6.2).
+    pub(super) fn check_quorum(&mut self) {
+        if self.quorum_check_at().is_none_or(|at| self.now < at) {
+            return;
+        }
+        match (self.quorum_deadline(), &mut self.role) {
+            (Some(deadline), Role::Leader(leader)) if self.now < deadline => {
+                leader.quorum_check_at = deadline;
+            }
+            _ => self.become_follower(self.hard_state.current_term, StepDownReason::QuorumLost),
+        }
+    }
+
     /// When the leadership ends unless a quorum is heard; nothing for others.
-    pub(super) fn quorum_deadline(&self) -> Option<Timestamp> {
+    fn quorum_deadline(&self) -> Option<Timestamp> {
         let Role::Leader(leader) = &self.role else {
             return None;
         };

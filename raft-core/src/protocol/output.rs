@@ -105,7 +105,7 @@ pub enum Output {
 }
 
 /// What to make durable: term and vote first, then the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Persist {
     /// Names this request.
     pub token: PersistToken,

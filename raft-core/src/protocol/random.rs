@@ -24,9 +24,9 @@ impl Random {
 
     /// A duration in `min..max`, to the microsecond.
     pub(crate) fn duration_between(&mut self, min: Duration, max: Duration) -> Duration {
-        let spread = u64::try_from(max.saturating_sub(min).as_micros())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        min + Duration::from_micros(self.next() % spread)
+        let spread = max.saturating_sub(min);
+        let micros = spread.as_secs().saturating_mul(1_000_000);
+        let micros = micros.saturating_add(u64::from(spread.subsec_micros()));
+        min + Duration::from_micros(self.next() % micros.max(1))
     }
 }

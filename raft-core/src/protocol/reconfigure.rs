@@ -133,6 +133,8 @@ impl Raft {
         let membership = std::sync::Arc::clone(self.log.membership());
         if let Role::Leader(leader) = &mut self.role {
             let stopped = leader.followers.sync(&membership, own, next, now, grace);
+            // The quorum is another one.
+            leader.quorum_check_at = now;
             self.stop_snapshots(stopped);
         }
     }

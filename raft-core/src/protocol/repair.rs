@@ -65,6 +65,9 @@ impl Repairs {
     }
 
     fn copy(&self, index: LogIndex) -> Option<&Entry> {
+        if self.damaged.is_empty() && self.mended.is_empty() {
+            return None;
+        }
         let fresh = self.damaged.get(&index).and_then(|d| d.copy.as_ref());
         fresh.or_else(|| self.mended.get(&index))
     }
@@ -106,22 +109,25 @@ impl Raft {
 
     /// Whether the entry at `index` is known to be damaged, and no copy is here.
     pub(super) fn is_damaged(&self, index: LogIndex) -> bool {
-        self.repairs.missing(index, index).next().is_some()
+        !self.repairs.damaged.is_empty() && self.repairs.missing(index, index).next().is_some()
     }
 
     /// How far our log is durable and undamaged on disk, not counting what is applied.
     pub(super) fn sound_index(&self) -> LogIndex {
+        let durable = self.log.durable_index();
+        if self.repairs.damaged.is_empty() {
+            return durable;
+        }
         let next = self.log.last_applied().next();
         let damaged = self.repairs.damaged.range(next..).next();
         let sound = damaged.and_then(|(first, _)| first.previous());
-        let durable = self.log.durable_index();
         sound.map_or(durable, |sound| sound.min(durable))
     }
 
     /// How far our log can be read, not counting what is applied.
     pub(super) fn unbroken_index(&self) -> LogIndex {
         let (next, last) = (self.log.last_applied().next(), self.log.last().index);
-        if next > last {
+        if next > last || self.repairs.damaged.is_empty() {
             return last;
         }
         let missing = self.repairs.missing(next, last).next();

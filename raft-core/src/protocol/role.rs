@@ -56,6 +56,8 @@ pub(super) struct Leader {
     pub(super) round: u64,
     /// When the latest rounds were begun, oldest first.
     pub(super) rounds: VecDeque<(u64, Timestamp)>,
+    /// Not before this can a quorum have been silent for too long.
+    pub(super) quorum_check_at: Timestamp,
     /// A successor was asked to campaign: the lease is no use in this term any more.
     pub(super) lease_is_barred: bool,
     pub(super) transfer: Option<Transfer>,
@@ -91,6 +93,8 @@ impl Leader {
             first_index,
             round: 0,
             rounds: VecDeque::new(),
+            // Followers count as heard when replication to them starts.
+            quorum_check_at: now,
             lease_is_barred: false,
             transfer: None,
             failed_successor: None,

@@ -175,8 +175,9 @@ impl Raft {
             term: self.hard_state.current_term,
             message,
         };
-        if let Some(envelope) = self.durability.pass(envelope, self.staged.hard_state) {
-            self.outputs.push_back(Output::Send(envelope));
+        match self.durability.awaited(self.staged.hard_state) {
+            None => self.outputs.push_back(Output::Send(envelope)),
+            Some(token) => self.durability.hold(token, envelope),
         }
     }
 }

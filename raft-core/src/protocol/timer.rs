@@ -31,6 +31,9 @@ impl Raft {
     /// timeouts, halved with each that passed without a leader.
     fn courtesy(&self) -> Duration {
         let rank = u32::from(u8::MAX - self.config.election_priority);
+        if rank == 0 {
+            return Duration::ZERO;
+        }
         let longest = self.config.election_timeout_max * 4;
         longest * rank / u32::from(u8::MAX) / 2_u32.saturating_pow(self.idle_elections.min(16))
     }
@@ -66,7 +69,7 @@ impl Raft {
             of_role,
             of_proposals,
             self.read_deadline(),
-            self.quorum_deadline(),
+            self.quorum_check_at(),
             self.transfer_deadline(),
             self.change_deadline(),
             self.repair_deadline(),

@@ -8,6 +8,10 @@ use std::collections::VecDeque;
 use crate::entry::{Entry, LogSlice};
 use crate::types::LogIndex;
 
+/// A run with so many entries is handed out by itself, because copying them with
+/// those of the next run costs more than handing out twice.
+const SENT_ALONE: usize = 32;
+
 /// A contiguous tail of the log, bounded in bytes but for what must stay.
 #[derive(Debug)]
 pub(super) struct Recent {
@@ -64,6 +68,10 @@ impl Recent {
     /// Adds the entries after the last one of the log.
     pub(super) fn push_run(&mut self, entries: LogSlice) {
         self.seal();
+        self.push_sealed(entries);
+    }
+
+    fn push_sealed(&mut self, entries: LogSlice) {
         if let Some(run) = Run::of(entries) {
             self.bytes += run.bytes;
             self.runs.push_back(run);
@@ -73,8 +81,8 @@ impl Recent {
     /// Makes what grew a run, to be shared.
     fn seal(&mut self) {
         if !self.growing.is_empty() {
-            let grown = std::mem::take(&mut self.growing);
-            self.push_run(LogSlice::new(grown).expect("the tail of a log is a run"));
+            let grown = LogSlice::take_from(&mut self.growing);
+            self.push_sealed(grown.expect("the tail of a log is a run"));
         }
     }
 
@@ -120,7 +128,8 @@ impl Recent {
     }
 
     /// The entries `first..=last` up to the limits, at least one; nothing if
-    /// `first` is not here. Shares them where one run holds them all.
+    /// `first` is not here. Shares them where one run holds them all, and ends
+    /// with a run that has many: small ones are gathered, large ones go alone.
     pub(super) fn slice(
         &mut self,
         first: LogIndex,
@@ -145,7 +154,8 @@ impl Recent {
             true => head.len(),
             false => fitting(head.entries(), max_bytes),
         };
-        if run.last >= last.min(end) || head.len() == max_entries || fits < head.len() {
+        let is_all = run.last >= last.min(end) || head.len() == max_entries || fits < head.len();
+        if is_all || fits >= SENT_ALONE {
             return Some(head.cut(0, fits));
         }
         let mut bytes = 0;
@@ -231,6 +241,29 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.entries(), &run.entries()[1..3]);
         assert!(std::ptr::eq(&found.entries()[0], &run.entries()[1]));
+    }
+
+    #[test]
+    fn small_runs_are_gathered_and_large_ones_go_alone() {
+        let mut recent = Recent::new(usize::MAX);
+        let large = SENT_ALONE as u64;
+        let sizes = [2, 2, large];
+        let mut first = 1;
+        for size in sizes {
+            recent.push_run(LogSlice::new(blanks(first, size)).unwrap());
+            first += size;
+        }
+        recent.push(blanks(first, 1).remove(0));
+        let mut found = |at| {
+            let last = LogIndex::new(first);
+            let found = recent.slice(LogIndex::new(at), last, usize::MAX, usize::MAX);
+            found.unwrap().len() as u64
+        };
+
+        assert_eq!(found(1), first);
+        assert_eq!(found(5), large);
+        assert_eq!(found(6), large);
+        assert_eq!(found(5 + large), 1);
     }
 
     proptest! {

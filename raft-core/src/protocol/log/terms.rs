@@ -7,6 +7,9 @@ use crate::types::{LogId, LogIndex, Term};
 pub(super) struct TermRuns {
     /// First position of each run; the first run starts at the purged position.
     runs: Vec<LogId>,
+    /// The first of them and the last: what is mostly asked for.
+    start: LogId,
+    latest: LogId,
     last: LogIndex,
 }
 
@@ -14,29 +17,35 @@ impl TermRuns {
     pub(super) fn starting_after(purged: LogId) -> Self {
         Self {
             runs: vec![purged],
+            start: purged,
+            latest: purged,
             last: purged.index,
         }
     }
 
-    pub(super) fn start(&self) -> LogId {
-        self.runs[0]
+    pub(super) const fn start(&self) -> LogId {
+        self.start
     }
 
-    pub(super) fn last(&self) -> LogId {
-        let run = self
-            .runs
-            .last()
-            .expect("the run of the purged position is never removed");
+    pub(super) const fn last(&self) -> LogId {
         LogId {
-            term: run.term,
+            term: self.latest.term,
             index: self.last,
         }
     }
 
+    /// The runs changed: notes the first and the last of them.
+    fn note_ends(&mut self) {
+        let ends = self.runs.first().zip(self.runs.last());
+        let (start, latest) = ends.expect("the run of the purged position is never removed");
+        (self.start, self.latest) = (*start, *latest);
+    }
+
     /// Adds the position after the last one; the caller has checked that it follows.
     pub(super) fn push(&mut self, id: LogId) {
-        if id.term > self.last().term {
+        if id.term > self.latest.term {
             self.runs.push(id);
+            self.latest = id;
         }
         self.last = id.index;
     }
@@ -48,6 +57,7 @@ impl TermRuns {
             self.start()
         );
         self.runs.retain(|run| run.index < index);
+        self.note_ends();
         self.last = self.last.min(
             index
                 .previous()
@@ -63,16 +73,15 @@ impl TermRuns {
         let following = self.runs.partition_point(|run| run.index <= index);
         self.runs.drain(..following - 1);
         self.runs[0] = LogId { term, index };
+        self.note_ends();
     }
 
     pub(super) fn term_at(&self, index: LogIndex) -> Option<Term> {
-        if index < self.start().index || index > self.last {
+        if index < self.start.index || index > self.last {
             return None;
         }
-        // Mostly it is about the end of the log.
-        let latest = self.runs.last().filter(|run| run.index <= index);
-        if let Some(run) = latest {
-            return Some(run.term);
+        if index >= self.latest.index {
+            return Some(self.latest.term);
         }
         let following = self.runs.partition_point(|run| run.index <= index);
         Some(self.runs[following - 1].term)
