@@ -244,20 +244,15 @@ impl Raft {
         }
     }
 
-    /// When to look whether a quorum is heard. Nobody is heard at an earlier time
-    /// than before, so a deadline found once is early enough until it has come.
-    pub(super) fn quorum_check_at(&self) -> Option<Timestamp> {
-        match &self.role {
-            Role::Leader(leader) => Some(leader.quorum_check_at),
-            _ => None,
-        }
-    }
-
     /// A leader that has not heard a quorum for the longest election timeout
     /// steps down: somebody else may be able to lead (Thesis §6.2).
+    ///
+    /// Times of contact only rise, so a deadline found once need not be looked at
+    /// before it has come.
     pub(super) fn check_quorum(&mut self) {
-        if self.quorum_check_at().is_none_or(|at| self.now < at) {
-            return;
+        match &self.role {
+            Role::Leader(leader) if self.now >= leader.quorum_check_at => {}
+            _ => return,
         }
         match (self.quorum_deadline(), &mut self.role) {
             (Some(deadline), Role::Leader(leader)) if self.now < deadline => {

@@ -396,8 +396,9 @@ impl Raft {
         let Some(completed) = self.durability.complete(token) else {
             return;
         };
-        self.outputs
-            .extend(completed.released.into_iter().map(Output::Send));
+        for envelope in completed.released {
+            self.outputs.push_back(Output::Send(envelope));
+        }
         let rises = completed.durable_index > self.log.durable_index();
         self.log.set_durable(completed.durable_index);
         if rises {

@@ -323,8 +323,13 @@ impl Raft {
 
     /// When `check_reads` has something to do.
     pub(super) fn read_deadline(&self) -> Option<Timestamp> {
-        let ready = self.ready_reads.values().flatten();
-        let ready = ready.map(|batch| batch.deadline).min();
+        let ready = match self.ready_reads.is_empty() {
+            true => None,
+            false => {
+                let batches = self.ready_reads.values().flatten();
+                batches.map(|batch| batch.deadline).min()
+            }
+        };
         let of_role = match &self.role {
             Role::Leader(leader) => leader.reads.front().map(|read| read.deadline),
             Role::Follower(follower) => follower
@@ -339,6 +344,9 @@ impl Raft {
 
     /// Hands out the reads whose index is applied.
     pub(super) fn serve_reads(&mut self) {
+        if self.ready_reads.is_empty() {
+            return;
+        }
         while let Some(entry) = self.ready_reads.first_entry() {
             if *entry.key() > self.log.last_applied() {
                 return;

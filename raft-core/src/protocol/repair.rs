@@ -231,6 +231,9 @@ impl Raft {
 
     /// When `check_repairs` has something to do.
     pub(super) fn repair_deadline(&self) -> Option<Timestamp> {
+        if self.repairs.damaged.is_empty() {
+            return None;
+        }
         let missing = self.repairs.damaged.values().filter(|d| d.copy.is_none());
         missing
             .take(MAX_FETCHES)

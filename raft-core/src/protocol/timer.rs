@@ -6,9 +6,6 @@ use super::Raft;
 use super::role::Role;
 use crate::time::Timestamp;
 
-/// How far ahead a replica without any deadline asks to be woken.
-const IDLE: Duration = Duration::from_secs(3600);
-
 /// The deadlines that are not derived from other state.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
@@ -60,26 +57,21 @@ impl Raft {
 
     /// When `handle` is to be called with `Input::Tick` at the latest.
     pub fn poll_timeout(&self) -> Timestamp {
-        let of_role = match &self.role {
-            Role::Leader(_) => Some(self.timers.heartbeat),
-            _ => Some(self.timers.election),
+        let mut wake_at = match &self.role {
+            Role::Leader(leader) => self.timers.heartbeat.min(leader.quorum_check_at),
+            _ => self.timers.election,
         };
-        let of_proposals = self.proposals.first().map(|(_, pending)| pending.deadline);
-        [
-            of_role,
-            of_proposals,
-            self.read_deadline(),
-            self.quorum_check_at(),
-            self.transfer_deadline(),
-            self.change_deadline(),
-            self.repair_deadline(),
-            self.held_deadline(),
-            self.stall_deadline(),
-            self.apply_retry_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(self.now + IDLE)
+        let mut by = |deadline: Option<Timestamp>| {
+            wake_at = deadline.map_or(wake_at, |at| at.min(wake_at));
+        };
+        by(self.proposals.first().map(|(_, pending)| pending.deadline));
+        by(self.read_deadline());
+        by(self.transfer_deadline());
+        by(self.change_deadline());
+        by(self.repair_deadline());
+        by(self.held_deadline());
+        by(self.stall_deadline());
+        by(self.apply_retry_at);
+        wake_at
     }
 }

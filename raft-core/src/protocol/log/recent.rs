@@ -185,9 +185,13 @@ impl Recent {
         max_entries: usize,
         max_bytes: usize,
     ) -> Option<LogSlice> {
-        const LAST_FEW: usize = 2;
-        let mut last_few = self.runs.iter().rev().take(LAST_FEW);
-        let run = last_few.find(|run| run.first == first && run.last == last)?;
+        let is_wanted = |run: &&Run| run.first == first && run.last == last;
+        let mut run = self.runs.back().filter(is_wanted);
+        if run.is_none() {
+            let before = self.runs.len().checked_sub(2)?;
+            run = self.runs.get(before).filter(is_wanted);
+        }
+        let run = run?;
         let fits = run.entries.len() <= max_entries && run.bytes <= max_bytes;
         fits.then(|| run.entries.clone())
     }

@@ -36,21 +36,21 @@ pub(super) fn reached<T: Ord + Copy>(
     voters: &BTreeSet<NodeId>,
     value: &impl Fn(NodeId) -> T,
 ) -> Option<T> {
+    let first = value(*voters.first()?);
     // Computed with every acknowledgement: groups of the usual sizes do it in place.
-    let mut here = [None; USUAL_VOTERS];
+    let mut here = [first; USUAL_VOTERS];
     let mut elsewhere = Vec::new();
     let values = match here.get_mut(..voters.len()) {
         Some(values) => values,
         None => {
-            elsewhere.resize(voters.len(), None);
+            elsewhere.resize(voters.len(), first);
             &mut elsewhere[..]
         }
     };
-    for (place, &voter) in values.iter_mut().zip(voters) {
-        *place = Some(value(voter));
+    for (place, &voter) in values.iter_mut().zip(voters).skip(1) {
+        *place = value(voter);
     }
     values.sort_unstable();
     // With values ascending, everything from here on makes up a majority.
-    let start = values.len().checked_sub(values.len() / 2 + 1)?;
-    values[start]
+    Some(values[values.len() - (values.len() / 2 + 1)])
 }
