@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::error::NodeError;
 use super::held_up::HeldUp;
 use super::helpers::Helpers;
-use super::inbound::{Completion, Mailbox, NewProposal, NewRead, ProposalReply, ReadReply, Turn};
+use super::inbound::{Completion, Mailbox, ProposalReply, ReadReply, Turn};
 use super::metrics::Metrics;
 use super::operator::Operator;
 use super::outbound::Outbound;
@@ -28,7 +28,7 @@ use super::status::Publisher;
 use crate::error::{ProposeError, ReadError};
 use crate::log_store::{LogStore, StorageHealth};
 use crate::network::Network;
-use crate::protocol::{Apply, Consistency, Input, Output, Proposal, Raft};
+use crate::protocol::{Apply, Input, Output, Raft};
 use crate::time::Timestamp;
 use crate::types::{LogIndex, Term};
 
@@ -41,16 +41,18 @@ const STOPPED_MEANWHILE: ProposeError = ProposeError::Unknown {
 pub(super) struct Driver {
     pub(super) raft: Raft,
     clock: Clock,
-    held_up: HeldUp,
+    pub(super) held_up: HeldUp,
     pub(super) mailbox: Arc<Mailbox>,
-    turn: Turn,
-    proposals: Pending<ProposalReply>,
-    at_state_machine: AtStateMachine,
-    reads: Pending<ReadReply>,
+    pub(super) turn: Turn,
+    /// What the protocol takes in next; empty between two steps.
+    pub(super) inputs: Vec<Input>,
+    pub(super) proposals: Pending<ProposalReply>,
+    pub(super) at_state_machine: AtStateMachine,
+    pub(super) reads: Pending<ReadReply>,
     pub(super) helpers: Helpers,
     outbound: Outbound,
     publisher: Publisher,
-    durable_applied: LogIndex,
+    pub(super) durable_applied: LogIndex,
     pub(super) metrics: Arc<Metrics>,
     pub(super) operator: Operator,
     pub(super) incoming: Incoming,
@@ -87,6 +89,7 @@ impl Driver {
             clock: parts.clock,
             mailbox: parts.mailbox,
             turn: Turn::default(),
+            inputs: Vec::new(),
             proposals: Pending::new(),
             at_state_machine: AtStateMachine::default(),
             reads: Pending::new(),
@@ -166,136 +169,8 @@ impl Driver {
         }
     }
 
-    fn handle_turn(&mut self, now: Timestamp) -> Result<(), NodeError> {
-        // After a failure the rest of the turn stays, to be refused.
-        let mut completions = std::mem::take(&mut self.turn.completions);
-        for completion in completions.drain(..) {
-            self.handle_completion(now, completion)?;
-        }
-        self.turn.completions = completions;
-        let mut turn = std::mem::take(&mut self.turn);
-        self.metrics
-            .messages_received
-            .increment(turn.messages.len() as u64);
-        for envelope in turn.messages.drain(..) {
-            self.raft.handle(now, Input::Message(envelope));
-        }
-        self.handle_proposals(now, &mut turn.proposals);
-        self.handle_reads(now, &mut turn.reads);
-        for request in turn.requests.drain(..) {
-            self.handle_request(now, request);
-        }
-        for offered in turn.offers.drain(..) {
-            self.handle_offer(now, offered);
-        }
-        self.turn = turn;
-        self.ask_health(now);
-        self.at_state_machine.expire(now);
-        // Last: what was in the inbox may have made the timeout pointless.
-        if self.held_up.lets_fire(self.raft.poll_timeout(), now) {
-            self.raft.handle(now, Input::Tick);
-        }
-        Ok(())
-    }
-
-    fn handle_completion(
-        &mut self,
-        now: Timestamp,
-        completion: Completion,
-    ) -> Result<(), NodeError> {
-        let input = match completion {
-            Completion::Persisted(token) => Input::Persisted(token),
-            Completion::Repaired(log_id) => Input::Repaired(log_id),
-            Completion::LogRead {
-                token,
-                entries,
-                corrupt,
-            } => Input::LogRead {
-                token,
-                entries,
-                corrupt,
-            },
-            Completion::Applied { index, durable } => {
-                let rises = durable > self.durable_applied;
-                self.durable_applied = durable;
-                self.at_state_machine.end();
-                self.raft.handle(now, Input::Applied(index));
-                if !rises {
-                    return Ok(());
-                }
-                Input::StateDurable(durable)
-            }
-            Completion::Checkpointed(durable) => {
-                self.durable_applied = self.durable_applied.max(durable);
-                self.operator.checkpointed(durable);
-                self.report_checkpoint(durable);
-                self.raft.handle(now, Input::StateDurable(durable));
-                Input::CheckpointEnded
-            }
-            Completion::SnapshotReady { token, snapshot } => {
-                self.send_snapshot(token, snapshot);
-                return Ok(());
-            }
-            Completion::SnapshotSent { token, installed } => {
-                self.outgoing.ended(token);
-                Input::SnapshotSent { token, installed }
-            }
-            Completion::SnapshotProgress(token) => Input::SnapshotProgress(token),
-            Completion::SnapshotRestored { token, ok } => Input::SnapshotRestored { token, ok },
-            Completion::Failed(error) => {
-                // A leader that cannot go on hands over at once if somebody is ready.
-                let closed = Input::StorageHealth(StorageHealth::Closed);
-                self.raft.handle(now, closed);
-                return Err(error);
-            }
-        };
-        self.raft.handle(now, input);
-        Ok(())
-    }
-
-    fn handle_proposals(&mut self, now: Timestamp, proposals: &mut Vec<NewProposal>) {
-        if proposals.is_empty() {
-            return;
-        }
-        self.metrics.proposals.increment(proposals.len() as u64);
-        let proposals = proposals
-            .drain(..)
-            .map(|NewProposal { command, reply }| Proposal {
-                ticket: self.proposals.insert(reply),
-                command,
-            })
-            .collect();
-        self.raft.handle(now, Input::Propose(proposals));
-    }
-
-    fn handle_reads(&mut self, now: Timestamp, reads: &mut Vec<NewRead>) {
-        if reads.is_empty() {
-            return;
-        }
-        self.metrics.reads.increment(reads.len() as u64);
-        let mut by_consistency = [
-            (Consistency::Stale, Vec::new()),
-            (Consistency::Lease, Vec::new()),
-            (Consistency::Linearizable, Vec::new()),
-        ];
-        for NewRead { consistency, reply } in reads.drain(..) {
-            let ticket = self.reads.insert(reply);
-            let group = by_consistency.iter_mut().find(|(c, _)| *c == consistency);
-            group.expect("all are listed").1.push(ticket);
-        }
-        for (consistency, tickets) in by_consistency {
-            if !tickets.is_empty() {
-                let read = Input::Read {
-                    consistency,
-                    tickets,
-                };
-                self.raft.handle(now, read);
-            }
-        }
-    }
-
     /// Asks the log store how it is, about once a heartbeat.
-    fn ask_health(&mut self, now: Timestamp) {
+    pub(super) fn ask_health(&mut self, now: Timestamp) {
         let interval = self.raft.config().heartbeat_interval;
         if now.since(self.asked_health_at) < interval {
             return;
@@ -313,16 +188,16 @@ impl Driver {
         loop {
             self.hand_out_waiting(now);
             let done = self.helpers.write_at_once(&self.metrics);
-            let completions = done.unwrap_or_else(|error| vec![Completion::Failed(error)]);
+            let mut completions = done.unwrap_or_else(|error| vec![Completion::Failed(error)]);
             if completions.is_empty() {
                 return Ok(());
             }
-            for completion in completions {
-                if let Err(error) = self.handle_completion(now, completion) {
-                    // What the protocol still had to say.
-                    self.hand_out_waiting(now);
-                    return Err(error);
-                }
+            let taken = self.take_completions(&mut completions);
+            self.handle_inputs(now);
+            if taken.is_err() {
+                // What the protocol still had to say.
+                self.hand_out_waiting(now);
+                return taken;
             }
         }
     }

@@ -36,6 +36,7 @@ mod snapshots;
 mod status;
 mod stored;
 mod streams;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;

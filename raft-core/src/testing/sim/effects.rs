@@ -12,20 +12,15 @@ use crate::protocol::{self, Consistency, Input, Output, RoleKind, StepDownReason
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
 impl World {
-    /// A node takes something in; its outputs are carried out, and everything is checked.
-    pub(crate) fn handle(&mut self, place: usize, input: Input) -> Check {
+    /// A node takes something in alone; its outputs are carried out, and everything
+    /// is checked.
+    pub(crate) fn take_in(&mut self, place: usize, input: Input) -> Check {
         let node = &mut self.nodes[place];
         let clock = node.clock(self.now);
         let Some(raft) = &mut node.raft else {
             return Ok(());
         };
-        self.may_use_lease = match &input {
-            Input::Read { consistency, .. } => *consistency == Consistency::Lease,
-            Input::Message(envelope) => {
-                matches!(&envelope.message, Message::ReadIndex(body) if body.lease)
-            }
-            _ => false,
-        };
+        self.may_use_lease = uses_lease(&input);
         raft.handle(clock, input);
         let settled = self.settle(place);
         self.may_use_lease = false;
@@ -326,6 +321,17 @@ impl World {
             }
         }
         self.checkers.reads.served(id, request, index, applied)
+    }
+}
+
+/// Whether what follows from `input` may rely on the lease.
+pub(crate) fn uses_lease(input: &Input) -> bool {
+    match input {
+        Input::Read { consistency, .. } => *consistency == Consistency::Lease,
+        Input::Message(envelope) => {
+            matches!(&envelope.message, Message::ReadIndex(body) if body.lease)
+        }
+        _ => false,
     }
 }
 

@@ -84,6 +84,7 @@ impl World {
             return Ok(());
         };
         let id = node.replica;
+        node.waiting.clear();
         node.shipments.clear();
         node.stopped.clear();
         node.unread.clear();

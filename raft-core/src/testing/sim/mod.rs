@@ -14,6 +14,7 @@
 //! What is missing so far: membership changes, snapshots, clock drift, and disks
 //! that lose or damage what they called durable.
 
+mod batches;
 mod checker;
 mod clients;
 mod completions;

@@ -11,7 +11,7 @@ use super::lost_votes::PastLife;
 use super::machine::Machine;
 use super::snapshots::Shipment;
 use crate::membership::Membership;
-use crate::protocol::{Proposal, Raft, SnapshotToken, Ticket};
+use crate::protocol::{Input, Proposal, Raft, SnapshotToken, Ticket};
 use crate::time::Timestamp;
 use crate::types::{Incarnation, LogIndex, NodeId, ReplicaId, RequestId};
 
@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) paused_until: u64,
     /// Not part of the core that must be whole in the end.
     pub(crate) is_broken: bool,
+    /// What waits for the loop's next turn.
+    pub(crate) waiting: Vec<Input>,
     /// The earliest wake-up that is scheduled.
     pub(crate) wake_at: Option<u64>,
     pub(crate) disk: Disk,
@@ -73,6 +75,7 @@ impl Node {
             started_at: 0,
             paused_until: 0,
             is_broken: false,
+            waiting: Vec::new(),
             wake_at: None,
             disk: Disk::default(),
             log: LogImage::default(),

@@ -22,6 +22,7 @@ pub(crate) enum Concern {
     Faults,
     Starts,
     Operator,
+    Batches,
 }
 
 impl Random {

@@ -51,6 +51,7 @@ pub const MARKS: &[&str] = &[
     "a crash kept a write that was not reported",
     "a restart applied again",
     "an old message was replayed",
+    "several inputs were taken in together",
     "a leader crashed",
     "all replicas were down at once",
     "an append was rejected",

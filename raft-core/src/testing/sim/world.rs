@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use super::batches::Batches;
 use super::checker::{Check, Checkers};
 use super::network::Network;
 use super::node::Node;
@@ -48,6 +49,11 @@ pub(crate) enum Event {
         life: u64,
     },
     CheckpointDone {
+        node: usize,
+        life: u64,
+    },
+    /// The node's loop comes round to what waits.
+    Turn {
         node: usize,
         life: u64,
     },
@@ -128,6 +134,7 @@ pub(crate) struct World {
     pub(crate) may_use_lease: bool,
     pub(crate) trace: Trace,
     pub(crate) report: Report,
+    pub(crate) batches: Batches,
     pub(crate) disk_pace: u64,
     pub(crate) disk_random: Random,
     pub(crate) machine_random: Random,
@@ -147,6 +154,7 @@ impl World {
         };
         let size = (founders + spares).min(7);
         let mut config = draw_config(&mut random);
+        let plan_is_calm = plan.calm;
         let mut drawn_faults = Faults::draw(&mut random);
         if plan.calm {
             drawn_faults = Faults::default();
@@ -206,6 +214,7 @@ impl World {
                 runs: 1,
                 ..Report::default()
             },
+            batches: Batches::draw(seed, plan_is_calm),
             disk_pace,
             disk_random: Random::stream(seed, Concern::Disk),
             machine_random: Random::stream(seed, Concern::Machine),
@@ -293,6 +302,9 @@ impl World {
             Event::CheckpointDone { node, life } if self.nodes[node].life == life => {
                 self.checkpoint_done(node)
             }
+            Event::Turn { node, life } if self.nodes[node].life == life => {
+                self.take_in_waiting(node)
+            }
             Event::SnapshotArrives(shipment) => self.snapshot_arrives(shipment),
             Event::SnapshotAdvances(stream) => self.snapshot_advances(stream),
             Event::SnapshotAnswered {
@@ -328,6 +340,7 @@ impl World {
             Event::Deliver(envelope) => self.place(envelope.to.node),
             Event::Wake { node, .. }
             | Event::DiskDone { node, .. }
+            | Event::Turn { node, .. }
             | Event::LogRead { node, .. }
             | Event::SnapshotAnswered { node, .. }
             | Event::Health { node, .. }

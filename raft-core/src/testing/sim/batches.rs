@@ -1,0 +1,94 @@
+//! A loop that is busy takes in what waits meanwhile together, as one step.
+//!
+//! In some runs inputs wait a moment at their node. What the checkers must tell
+//! apart, and the time, is taken in alone, after what waits.
+
+use super::checker::Check;
+use super::effects::uses_lease;
+use super::random::{Concern, Random};
+use super::world::{Event, World};
+use crate::protocol::Input;
+
+/// How often inputs wait, and for how long.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    random: Random,
+    /// That an input waits, in ten thousand.
+    rate: u64,
+    /// For how long at most, in microseconds.
+    longest: u64,
+}
+
+impl Batches {
+    /// Draws them; `calm` runs have none.
+    pub(crate) fn draw(seed: u64, calm: bool) -> Self {
+        let mut random = Random::stream(seed, Concern::Batches);
+        let rate = match random.chance(4000) && !calm {
+            true => random.between(1000, 9000),
+            false => 0,
+        };
+        let longest = random.between(20, 5000);
+        Self {
+            random,
+            rate,
+            longest,
+        }
+    }
+}
+
+impl World {
+    /// Something is there for a node to take in: it does, at once or with what
+    /// else comes in the next moment.
+    pub(crate) fn handle(&mut self, place: usize, input: Input) -> Check {
+        let node = &mut self.nodes[place];
+        if node.raft.is_none() {
+            return Ok(());
+        }
+        if !may_wait(&input) {
+            self.take_in_waiting(place)?;
+            return self.take_in(place, input);
+        }
+        if !node.waiting.is_empty() {
+            node.waiting.push(input);
+            return Ok(());
+        }
+        let batches = &mut self.batches;
+        if !batches.random.chance(batches.rate) {
+            return self.take_in(place, input);
+        }
+        let delay = batches.random.between(0, batches.longest);
+        node.waiting.push(input);
+        let life = node.life;
+        self.schedule(delay, Event::Turn { node: place, life });
+        Ok(())
+    }
+
+    /// A node takes in all that waits, as one step.
+    pub(crate) fn take_in_waiting(&mut self, place: usize) -> Check {
+        let node = &mut self.nodes[place];
+        let clock = node.clock(self.now);
+        let inputs = std::mem::take(&mut node.waiting);
+        let Some(raft) = node.raft.as_mut().filter(|_| !inputs.is_empty()) else {
+            return Ok(());
+        };
+        if inputs.len() > 1 {
+            self.report.mark("several inputs were taken in together");
+        }
+        raft.handle_all(clock, inputs);
+        self.settle(place)
+    }
+}
+
+fn may_wait(input: &Input) -> bool {
+    match input {
+        Input::Message(_)
+        | Input::Propose(_)
+        | Input::Persisted(_)
+        | Input::Repaired(_)
+        | Input::LogRead { .. }
+        | Input::Applied(_)
+        | Input::StateDurable(_)
+        | Input::CheckpointEnded => !uses_lease(input),
+        _ => false,
+    }
+}
