@@ -21,6 +21,7 @@ mod replication;
 mod snapshots;
 mod storage_truth;
 mod timing;
+mod together;
 mod transfer;
 
 use std::time::Duration;
@@ -165,13 +166,7 @@ impl Replica {
         term: u64,
         message: Message,
     ) -> Vec<(u64, Message)> {
-        self.step(Input::Message(Envelope {
-            group: GroupId::default(),
-            from: ReplicaId::first(from),
-            to: ReplicaId::first(1),
-            term: Term::new(term),
-            message,
-        }))
+        self.step(arrival(from, term, message))
     }
 
     pub(super) fn propose(&mut self, ticket: u64) -> Vec<(u64, Message)> {
@@ -227,7 +222,13 @@ impl Replica {
     }
 
     pub(super) fn step(&mut self, input: Input) -> Vec<(u64, Message)> {
-        self.raft.handle(Timestamp::after_start(self.now), input);
+        self.step_all(vec![input])
+    }
+
+    /// Takes in several things together.
+    pub(super) fn step_all(&mut self, inputs: Vec<Input>) -> Vec<(u64, Message)> {
+        self.raft
+            .handle_all(Timestamp::after_start(self.now), inputs);
         let mut sent = Vec::new();
         while let Some(output) = self.raft.poll_output() {
             self.carry_out(output, &mut sent);
@@ -256,6 +257,17 @@ impl Replica {
             other => self.others.push(other),
         }
     }
+}
+
+/// `message` comes from `from`, in `term`.
+pub(super) fn arrival(from: u64, term: u64, message: Message) -> Input {
+    Input::Message(Envelope {
+        group: GroupId::default(),
+        from: ReplicaId::first(from),
+        to: ReplicaId::first(1),
+        term: Term::new(term),
+        message,
+    })
 }
 
 pub(super) fn request_vote(last_log: LogId) -> Message {
