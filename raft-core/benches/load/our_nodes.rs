@@ -91,9 +91,9 @@ impl StateMachine for Nothing {
     async fn apply(&mut self, entries: LogSlice) -> Result<Vec<Bytes>, StorageError> {
         let responses = vec![Bytes::new(); entries.len()];
         self.applied.last_applied = entries.last().unwrap_or(LogId::ZERO);
-        for entry in entries.into_entries() {
-            if let Payload::Membership(membership) = entry.payload {
-                self.applied.membership = Some(*membership);
+        for entry in entries.entries() {
+            if let Payload::Membership(membership) = &entry.payload {
+                self.applied.membership = Some(membership.as_ref().clone());
             }
         }
         Ok(responses)

@@ -39,6 +39,8 @@ pub struct Replica {
     pub handed_out: Vec<LogId>,
     /// Whether outputs wait while more inputs come in.
     pub is_lazy: bool,
+    /// What it takes in next, together.
+    waiting: Vec<Input>,
     /// Whether others may lie to it, even about who leads a term.
     pub hears_lies: bool,
     /// Whether its timeouts are such that time gets past them.
@@ -69,6 +71,7 @@ impl Replica {
             sending: Vec::new(),
             handed_out: Vec::new(),
             is_lazy: false,
+            waiting: Vec::new(),
             hears_lies: true,
             is_on_time: true,
             starts: 0,
@@ -206,14 +209,20 @@ impl Replica {
             self.note_received(envelope);
         }
         feedback::note(feedback::kind(&input), &self.raft.status());
-        self.raft.handle(self.at(), input);
-        if !self.is_lazy {
+        if self.is_lazy {
+            self.waiting.push(input);
+        } else {
+            self.raft.handle(self.at(), input);
             self.carry_out_all();
         }
     }
 
-    /// Carries out what waits.
+    /// Takes in together what waits, and carries out what comes of it.
     pub fn carry_out_all(&mut self) {
+        if !self.waiting.is_empty() {
+            let inputs = std::mem::take(&mut self.waiting);
+            self.raft.handle_all(self.at(), inputs);
+        }
         let mut count = 0;
         while let Some(output) = self.raft.poll_output() {
             count += 1;

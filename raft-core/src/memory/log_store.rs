@@ -79,7 +79,7 @@ impl LogStore for MemoryLogStore {
                 log.entries.pop_back();
             }
         }
-        log.entries.extend(batch.entries.into_entries());
+        log.entries.extend(batch.entries.entries().iter().cloned());
         Ok(())
     }
 

@@ -56,16 +56,16 @@ impl StateMachine for MemoryStateMachine {
     async fn apply(&mut self, entries: LogSlice) -> Result<Vec<Bytes>, StorageError> {
         let mut state = self.lock();
         let mut responses = Vec::with_capacity(entries.len());
-        for entry in entries.into_entries() {
+        for entry in entries.entries() {
             state.applied = entry.log_id;
-            responses.push(match entry.payload {
+            responses.push(match &entry.payload {
                 Payload::Blank => Bytes::new(),
                 Payload::Membership(membership) => {
-                    state.membership = Some(*membership);
+                    state.membership = Some(membership.as_ref().clone());
                     Bytes::new()
                 }
                 Payload::Command { data, .. } => {
-                    state.commands.push(data);
+                    state.commands.push(data.clone());
                     let count = state.commands.len() as u64;
                     Bytes::copy_from_slice(&count.to_be_bytes())
                 }
