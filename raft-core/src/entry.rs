@@ -127,6 +127,8 @@ pub struct LogSlice {
     run: Option<Arc<[Entry]>>,
     start: usize,
     end: usize,
+    /// Sum of the sizes, because everybody asks for it.
+    size: usize,
 }
 
 impl LogSlice {
@@ -150,6 +152,7 @@ impl LogSlice {
         Self {
             start: 0,
             end: entries.len(),
+            size: entries.iter().map(Entry::size).sum(),
             run: (!entries.is_empty()).then_some(entries),
         }
     }
@@ -160,6 +163,7 @@ impl LogSlice {
             run: None,
             start: 0,
             end: 0,
+            size: 0,
         }
     }
 
@@ -178,10 +182,15 @@ impl LogSlice {
         if from >= to {
             return Self::empty();
         }
+        if to - from == self.len() {
+            return self.clone();
+        }
+        let sizes = self.entries()[from..to].iter().map(Entry::size);
         Self {
             run: self.run.clone(),
             start: self.start + from,
             end: self.start + to,
+            size: sizes.sum(),
         }
     }
 
@@ -206,8 +215,8 @@ impl LogSlice {
     }
 
     /// Sum of the entries' sizes in bytes.
-    pub fn size(&self) -> usize {
-        self.entries().iter().map(Entry::size).sum()
+    pub const fn size(&self) -> usize {
+        self.size
     }
 
     /// The entries as a plain vector. Copies them, but for their commands.

@@ -6,7 +6,7 @@
 //!
 //! Driving it:
 //!
-//! 1. `handle(now, input)` for whatever happened;
+//! 1. `handle(now, input)` for whatever happened, or `handle_all` for all that waits;
 //! 2. `poll_output()` until it answers nothing, doing what it says;
 //! 3. when `poll_timeout()` has come, `handle(now, Input::Tick)`.
 //!
@@ -20,6 +20,7 @@ mod append;
 mod apply;
 mod changes;
 mod compaction;
+mod dispatch;
 mod durability;
 mod election;
 pub mod event;
@@ -32,6 +33,7 @@ mod lease;
 mod log;
 pub mod output;
 mod pending_proposals;
+mod persist;
 mod proposals;
 mod quorum;
 pub(crate) mod random;
@@ -65,8 +67,9 @@ use self::compaction::Compaction;
 use self::durability::Durability;
 use self::held::HeldProposals;
 use self::invariants::Before;
-use self::log::{Fetched, RaftLog};
+use self::log::RaftLog;
 use self::pending_proposals::PendingProposals;
+use self::persist::Staged;
 use self::random::Random;
 use self::reads::ReadyReads;
 use self::repair::Repairs;
@@ -77,10 +80,9 @@ use crate::config::Config;
 use crate::entry::LogSlice;
 use crate::error::RestoreError;
 use crate::hard_state::HardState;
-use crate::message::{Envelope, Message};
 use crate::storage_health::StorageHealth;
 use crate::time::Timestamp;
-use crate::types::{LogId, LogIndex, NodeId, ReplicaId, Term};
+use crate::types::{LogIndex, NodeId, ReplicaId, Term};
 
 /// Terms above this are nonsense: they leave no room for the next one.
 const MAX_TERM: Term = Term::new(u64::MAX / 2);
@@ -137,16 +139,6 @@ pub struct Raft {
     log_reads: BTreeMap<ReadToken, LogReadPurpose>,
     last_read_token: ReadToken,
     outputs: VecDeque<Output>,
-}
-
-/// Changes of the durable state that the current step made; one persist request at its end.
-#[derive(Debug, Default)]
-struct Staged {
-    hard_state: bool,
-    reset: Option<LogId>,
-    truncate_from: Option<LogIndex>,
-    /// The first entry that is new; so are all after it.
-    first_entry: Option<LogIndex>,
 }
 
 /// Why the log is being read.
@@ -337,79 +329,6 @@ impl Raft {
         }
     }
 
-    fn on_message(&mut self, envelope: Envelope) {
-        let from = envelope.from;
-        if envelope.group != self.config.group || envelope.to != self.config.replica {
-            return self.on_message_to_another(&envelope);
-        }
-        if envelope.term > MAX_TERM {
-            return self.drop_message(from, "a term that no cluster reaches");
-        }
-        if from.node == self.config.replica.node || self.is_from_the_past(from) {
-            return self.drop_message(from, "from an earlier life of a member");
-        }
-        let term = envelope.term;
-        match envelope.message {
-            Message::PreVote(body) => self.on_pre_vote(from, body),
-            Message::PreVoteReply(body) => self.on_pre_vote_reply(term, from, body),
-            Message::RequestVote(body) => self.on_request_vote(&envelope, body),
-            Message::RequestVoteReply(body) => self.on_request_vote_reply(&envelope, body),
-            Message::Heartbeat(body) => self.on_heartbeat(&envelope, body),
-            Message::Commit(body) => self.on_commit(&envelope, body),
-            Message::AppendReply(body) => self.on_append_reply(&envelope, body),
-            Message::HeartbeatReply(body) => self.on_heartbeat_reply(&envelope, body),
-            Message::ReadIndex(body) => self.on_read_index(&envelope, body),
-            Message::ReadIndexReply(body) => self.on_read_index_reply(&envelope, body),
-            Message::ProposeRefused(ref body) => self.on_propose_refused(body),
-            Message::TimeoutNow(body) => self.on_timeout_now(&envelope, body),
-            Message::FetchEntry(body) => self.on_fetch_entry(from, body),
-            Message::ChangeMembership(ref body) => self.on_forwarded_change(&envelope, body),
-            Message::AppendEntries(_)
-            | Message::Propose(_)
-            | Message::FetchedEntry(_)
-            | Message::ChangeMembershipReply(_) => self.on_bulk(envelope),
-        }
-    }
-
-    /// Whether a later life of the node is a member. The reverse is no objection:
-    /// whoever catches up reads of memberships that are long past.
-    fn is_from_the_past(&self, from: ReplicaId) -> bool {
-        let known = self.log.membership().replica(from.node);
-        known.is_some_and(|known| from.incarnation < known.incarnation)
-    }
-
-    /// The messages that carry payloads; taken apart without copying them.
-    fn on_bulk(&mut self, mut envelope: Envelope) {
-        let empty = Message::Commit(crate::message::Commit {
-            commit: LogIndex::ZERO,
-        });
-        match std::mem::replace(&mut envelope.message, empty) {
-            Message::AppendEntries(body) => self.on_append_entries(&envelope, body),
-            Message::Propose(body) => self.on_forwarded(&envelope, body),
-            Message::FetchedEntry(body) => self.on_fetched_entry(&envelope, body),
-            Message::ChangeMembershipReply(body) => self.on_change_reply(body),
-            _ => {}
-        }
-    }
-
-    fn on_persisted(&mut self, token: PersistToken) {
-        let Some(completed) = self.durability.complete(token) else {
-            return;
-        };
-        for envelope in completed.released {
-            self.outputs.push_back(Output::Send(envelope));
-        }
-        let rises = completed.durable_index > self.log.durable_index();
-        self.log.set_durable(completed.durable_index);
-        if rises {
-            self.forget_finished();
-            self.on_entries_durable();
-            self.advance_commit();
-        }
-        self.on_hard_state_durable();
-        self.check_health();
-    }
-
     fn on_log_read(&mut self, token: ReadToken, entries: LogSlice, corrupt: Option<LogIndex>) {
         let purpose = self.log_reads.remove(&token);
         if let Some(index) = corrupt.filter(|_| purpose.is_some()) {
@@ -422,79 +341,6 @@ impl Raft {
                 self.on_read_for_append(node, session, entries);
             }
             None => {}
-        }
-    }
-
-    /// The log starts anew after `snapshot`.
-    fn stage_reset(&mut self, snapshot: LogId) {
-        self.durability.cut(snapshot.index);
-        self.staged.reset = Some(snapshot);
-        self.staged.truncate_from = None;
-        self.staged.first_entry = None;
-        self.repairs_truncated(LogIndex::ZERO);
-    }
-
-    fn stage_truncation(&mut self, from: LogIndex) {
-        self.repairs_truncated(from);
-        self.durability.cut(from.previous().unwrap_or_default());
-        if self.staged.first_entry.is_some_and(|first| first < from) {
-            // Only entries that no disk has seen yet: they are just not written.
-            return;
-        }
-        self.staged.first_entry = None;
-        self.staged.truncate_from = Some(
-            self.staged
-                .truncate_from
-                .map_or(from, |earlier| earlier.min(from)),
-        );
-    }
-
-    /// The entries from `first` on are in the log and not on disk.
-    fn stage_entries_from(&mut self, first: LogIndex) {
-        self.staged.first_entry.get_or_insert(first);
-    }
-
-    /// Asks for everything this step changed to be made durable: term and vote
-    /// with the first request, and the entries run by run.
-    fn begin_persist(&mut self) {
-        let Staged {
-            hard_state,
-            reset,
-            truncate_from,
-            first_entry,
-        } = std::mem::take(&mut self.staged);
-        let is_nothing = !hard_state && reset.is_none() && truncate_from.is_none();
-        if is_nothing && first_entry.is_none() {
-            return;
-        }
-        let mut request = Persist {
-            token: PersistToken::default(),
-            hard_state: hard_state.then_some(self.hard_state),
-            reset,
-            truncate_from,
-            entries: LogSlice::empty(),
-        };
-        let last = self.log.last().index;
-        let mut next = first_entry;
-        loop {
-            let end = next.map_or(last, |first| {
-                request.entries = self.staged_run(first, last);
-                request.entries.last().map_or(last, |id| id.index)
-            });
-            request.token = self.durability.begin(self.now, request.hard_state, end);
-            self.outputs.push_back(Output::Persist(request));
-            if end >= last {
-                return;
-            }
-            next = Some(end.next());
-            request = Persist::default();
-        }
-    }
-
-    fn staged_run(&mut self, first: LogIndex, last: LogIndex) -> LogSlice {
-        match self.log.fetch(first, last, usize::MAX, usize::MAX) {
-            Fetched::Entries(entries) => entries,
-            Fetched::OnDisk(_) => panic!("what is not durable is always in memory"),
         }
     }
 

@@ -26,12 +26,11 @@ impl Raft {
     /// Appends the proposals if we lead, forwards them to who does, or refuses them.
     pub(super) fn on_propose(&mut self, proposals: Vec<Proposal>) {
         let mut commands = Vec::new();
+        let is_held = self.hands_over() || self.awaits_successor();
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
-                Ok(()) if self.hands_over() || self.awaits_successor() => {
-                    self.hold(self.own_request(ticket), command)
-                }
+                Ok(()) if is_held => self.hold(self.own_request(ticket), command),
                 Ok(()) => {
                     self.remember_proposal(ticket);
                     if matches!(self.role, Role::Leader(_)) {

@@ -10,7 +10,7 @@ use crate::types::LogIndex;
 
 /// A run with so many entries is handed out by itself, because copying them with
 /// those of the next run costs more than handing out twice.
-const SENT_ALONE: usize = 32;
+const SENT_ALONE: usize = 16;
 
 /// A contiguous tail of the log, bounded in bytes but for what must stay.
 #[derive(Debug)]
