@@ -52,6 +52,31 @@ fn what_came_and_went_within_a_step_is_not_written() {
 }
 
 #[test]
+fn large_runs_are_written_one_by_one_and_count_one_by_one() {
+    const RUN: u64 = 20;
+    let mut follower = replica_of(3, 2, &[]).with_slow_disk();
+    let terms = [2; RUN as usize];
+    let first_end = LogId::new(2, RUN);
+
+    follower.step_all(vec![
+        arrival(2, 3, append(LogId::ZERO, &terms, 0)),
+        arrival(2, 3, append(first_end, &terms, 0)),
+    ]);
+
+    let writes: Vec<_> = std::mem::take(&mut follower.unfinished);
+    let sizes: Vec<_> = writes.iter().map(|write| write.entries.len()).collect();
+    assert_eq!(sizes, [RUN as usize; 2]);
+    let saved: Vec<_> = writes.iter().map(|w| w.hard_state.is_some()).collect();
+    assert_eq!(saved, [true, false], "the term is saved first, and once");
+
+    let sent = follower.step(Input::Persisted(writes[0].token));
+    let received = LogId::new(2, 2 * RUN);
+    assert_eq!(sent, [(2, accepted(1, received, first_end))]);
+    let sent = follower.step(Input::Persisted(writes[1].token));
+    assert_eq!(sent, [(2, accepted(1, received, received))]);
+}
+
+#[test]
 fn what_is_cut_on_disk_and_again_in_the_same_step_is_cut_once_at_the_lower_place() {
     let mut follower = with_three_entries_under_way();
     follower.finish_writes();
