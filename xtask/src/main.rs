@@ -82,7 +82,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nfailed: {error:#}");
-            ExitCode::FAILURE
+            let status = error.downcast_ref::<util::Exit>();
+            let status = status.and_then(|exit| u8::try_from(exit.0).ok());
+            status.map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }

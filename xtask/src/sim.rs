@@ -9,21 +9,39 @@ use anyhow::{Context, Result, bail};
 
 use crate::util;
 
-/// Which seeds to run
+/// Which seeds to run, and through what
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// How many seeds
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, conflicts_with = "minutes")]
     pub(crate) seeds: u64,
+    /// As many seeds as fit into so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
     /// The first seed; with `--seeds 1` the one to repeat
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// What to aim at: swarm, lite, liveness, membership, disk or reads
+    #[arg(long, value_name = "NAME")]
+    plan: Option<String>,
+    /// How many threads; one for each core if not given
+    #[arg(long)]
+    jobs: Option<u64>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print one line per step
+    #[arg(long)]
+    trace: bool,
+    /// Leave these faults out, as a smaller replay says
+    #[arg(long, value_name = "FAULT,...")]
+    without: Option<String>,
+    /// How long faults last, in simulated milliseconds
+    #[arg(long, value_name = "MS")]
+    fault_time: Option<u64>,
     /// Stop as failed after this many minutes
     #[arg(long, default_value_t = 30)]
-    pub(crate) limit_minutes: u64,
-    /// Further arguments for the simulator
-    #[arg(last = true)]
-    pub(crate) rest: Vec<String>,
+    limit_minutes: u64,
 }
 
 impl Arguments {
@@ -31,19 +49,43 @@ impl Arguments {
     pub(crate) fn first(seeds: u64) -> Self {
         Self {
             seeds,
+            minutes: None,
             seed: None,
+            plan: None,
+            jobs: None,
+            json: false,
+            trace: false,
+            without: None,
+            fault_time: None,
             limit_minutes: 30,
-            rest: Vec::new(),
         }
     }
 
     fn for_simulator(&self) -> Vec<String> {
-        let mut words = vec!["--seeds".to_owned(), self.seeds.to_string()];
-        if let Some(seed) = self.seed {
-            words.extend(["--seed".to_owned(), seed.to_string()]);
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let seeds = self.minutes.is_none().then_some(self.seeds);
+        let valued = [
+            ("--seeds", number(seeds)),
+            ("--minutes", number(self.minutes)),
+            ("--seed", number(self.seed)),
+            ("--plan", self.plan.clone()),
+            ("--jobs", number(self.jobs)),
+            ("--without", self.without.clone()),
+            ("--fault-time", number(self.fault_time)),
+        ];
+        let mut words = Vec::new();
+        for (name, value) in valued {
+            words.extend(value.into_iter().flat_map(|v| [name.to_owned(), v]));
         }
-        words.extend(self.rest.iter().cloned());
+        words.extend(self.json.then(|| "--json".to_owned()));
+        words.extend(self.trace.then(|| "--trace".to_owned()));
         words
+    }
+
+    /// No run with a time of its own is cut short.
+    fn limit(&self) -> Duration {
+        let minutes = self.minutes.map_or(0, |minutes| minutes + 2);
+        Duration::from_secs(self.limit_minutes.max(minutes).saturating_mul(60))
     }
 }
 
@@ -63,10 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let program = util::target_dir()?.join("sim/examples/sim");
     let mut command = Command::new(program);
     command.args(arguments.for_simulator());
-    run_within(
-        &mut command,
-        Duration::from_secs(arguments.limit_minutes * 60),
-    )
+    run_within(&mut command, arguments.limit())
 }
 
 fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
@@ -74,10 +113,14 @@ fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            if !status.success() {
-                bail!("the simulator ended with {status}");
-            }
-            return Ok(());
+            return match status.code() {
+                Some(0) => Ok(()),
+                // It has said what is wrong, and its status is ours.
+                Some(code @ 1..=2) => {
+                    Err(anyhow::Error::new(util::Exit(code)).context("the simulation"))
+                }
+                _ => bail!("the simulator ended with {status}"),
+            };
         }
         if start.elapsed() > limit {
             child.kill()?;
@@ -93,17 +136,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_are_handed_to_the_simulator() {
-        let arguments = Arguments {
+    fn what_was_asked_is_handed_to_the_simulator() {
+        let one = Arguments {
             seed: Some(7),
-            rest: vec!["--json".to_owned()],
+            json: true,
+            plan: Some("disk".to_owned()),
             ..Arguments::first(1)
         };
+        let hour = Arguments {
+            minutes: Some(60),
+            ..Arguments::first(200)
+        };
 
-        assert_eq!(
-            arguments.for_simulator(),
-            ["--seeds", "1", "--seed", "7", "--json"]
-        );
+        let words = "--seeds 1 --seed 7 --plan disk --json";
+        assert_eq!(one.for_simulator().join(" "), words);
+        assert_eq!(one.limit(), Duration::from_secs(30 * 60));
+        assert_eq!(hour.for_simulator(), ["--minutes", "60"]);
+        assert_eq!(hour.limit(), Duration::from_secs(62 * 60));
+    }
+
+    #[test]
+    fn the_simulators_status_is_passed_on() {
+        let mut invalid = Command::new("sh");
+        invalid.args(["-c", "exit 2"]);
+
+        let error = run_within(&mut invalid, Duration::from_secs(60)).unwrap_err();
+
+        assert_eq!(error.downcast_ref::<util::Exit>().unwrap().0, 2);
     }
 
     #[test]

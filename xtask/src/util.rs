@@ -8,6 +8,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// A program that was started ended with this status, has said why, and ours is the same.
+#[derive(Debug)]
+pub(crate) struct Exit(pub(crate) i32);
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ended with status {}", self.0)
+    }
+}
+
+impl std::error::Error for Exit {}
+
 /// The folder of the workspace, wherever cargo was called.
 pub(crate) fn workspace_root() -> PathBuf {
     // At run time, because a cached binary may outlive the checkout it was built in.

@@ -7,6 +7,7 @@ use super::checker::Check;
 use super::effects::uses_lease;
 use super::random::{Concern, Random};
 use super::world::{Event, World};
+use crate::message::Message;
 use crate::protocol::Input;
 
 /// How often inputs wait, and for how long.
@@ -20,10 +21,10 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    /// Draws them; `calm` runs have none.
-    pub(crate) fn draw(seed: u64, calm: bool) -> Self {
+    /// Draws them, if the plan has them.
+    pub(crate) fn draw(seed: u64, has_any: bool) -> Self {
         let mut random = Random::stream(seed, Concern::Batches);
-        let rate = match random.chance(4000) && !calm {
+        let rate = match random.chance(4000) && has_any {
             true => random.between(1000, 9000),
             false => 0,
         };
@@ -81,6 +82,11 @@ impl World {
 
 fn may_wait(input: &Input) -> bool {
     match input {
+        // What commits before a change begins needs another quorum than what
+        // commits after; with both in one step the checkers see the later one alone.
+        Input::Message(envelope) if matches!(envelope.message, Message::ChangeMembership(_)) => {
+            false
+        }
         Input::Message(_)
         | Input::Propose(_)
         | Input::Persisted(_)

@@ -14,6 +14,7 @@
 //! What is missing so far: membership changes, snapshots, clock drift, and disks
 //! that lose or damage what they called durable.
 
+mod aim;
 mod batches;
 mod checker;
 mod clients;
@@ -35,6 +36,7 @@ pub mod plan;
 mod random;
 mod recovery;
 pub mod report;
+mod shrink;
 mod snapshots;
 mod trace;
 mod workload;
@@ -42,8 +44,10 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use plan::Plan;
+pub use aim::Aim;
+pub use plan::{FAULTS, Plan};
 pub use report::{MARKS, Report, Violation};
+pub use shrink::shrink;
 
 use world::World;
 

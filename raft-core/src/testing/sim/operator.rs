@@ -37,6 +37,12 @@ impl Operator {
         }
     }
 
+    /// Changes members for sure, and often.
+    pub(crate) fn hurries(&mut self) {
+        self.pace = self.random.between(20_000, 200_000);
+        self.changes_members = true;
+    }
+
     /// How long it waits before its next request.
     pub(crate) fn pause(&mut self) -> u64 {
         match self.pace {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::aim::Aim;
 use super::random::Random;
 use crate::config::{Config, DuringTransfer};
 use crate::types::ReplicaId;
@@ -13,6 +14,10 @@ use crate::types::ReplicaId;
 /// What a run goes through. The default is what `cargo xtask sim` runs.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What it aims at.
+    pub aim: Aim,
+    /// Faults that are left out, of [`FAULTS`].
+    pub without: Vec<&'static str>,
     /// How many replicas; drawn from the seed if not given.
     pub replicas: Option<usize>,
     /// Time without faults at the start.
@@ -32,6 +37,8 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            aim: Aim::Swarm,
+            without: Vec::new(),
             replicas: None,
             warm_up: Duration::from_millis(800),
             fault_time: Duration::from_secs(8),
@@ -43,6 +50,51 @@ impl Default for Plan {
         }
     }
 }
+
+impl Plan {
+    /// Whether this fault, of [`FAULTS`], may happen.
+    pub(crate) fn has(&self, fault: &str) -> bool {
+        !self.calm && !self.without.contains(&fault)
+    }
+
+    /// The plan of this aim.
+    pub fn aimed(aim: Aim) -> Self {
+        let mut plan = Self {
+            aim,
+            ..Self::default()
+        };
+        if matches!(aim, Aim::Lite | Aim::Liveness) {
+            plan.fault_time = Duration::from_secs(2);
+        }
+        plan
+    }
+}
+
+/// The kinds of faults that a plan can leave out.
+pub const FAULTS: &[&str] = &[
+    "loss",
+    "duplicates",
+    "replays",
+    "slow-messages",
+    "slow-streams",
+    "reordering",
+    "crash-after-send",
+    "crash-before-persist",
+    "crash-after-persist",
+    "crash-after-apply",
+    "partitions",
+    "crashes",
+    "power-cuts",
+    "pauses",
+    "stalls",
+    "illness",
+    "damage",
+    "lost-votes",
+    "batches",
+    "breaking",
+    "operator",
+    "drift",
+];
 
 /// Rates count in ten thousand, times in microseconds; zero means never.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +125,34 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    /// Leaves out what `plan` does without.
+    pub(crate) fn leave_out(&mut self, plan: &Plan) {
+        for &name in &plan.without {
+            match name {
+                "loss" => self.loss = 0,
+                "duplicates" => self.duplicate = 0,
+                "replays" => self.replay = 0,
+                "slow-messages" => self.slow = 0,
+                "slow-streams" => self.slow_streams = 0,
+                "reordering" => self.reorder = false,
+                "crash-after-send" => self.crash_after_send = 0,
+                "crash-before-persist" => self.crash_before_persist = 0,
+                "crash-after-persist" => self.crash_after_persist = 0,
+                "crash-after-apply" => self.crash_after_apply = 0,
+                "partitions" => self.partition_every = 0,
+                "crashes" => self.crash_every = 0,
+                "power-cuts" => self.power_cut_every = 0,
+                "pauses" => self.pause_every = 0,
+                "stalls" => self.stall_every = 0,
+                "illness" => self.illness_every = 0,
+                "damage" => self.damage_every = 0,
+                "lost-votes" => self.lose_vote = 0,
+                // The others are no rates; who draws them asks the plan.
+                _ => {}
+            }
+        }
+    }
+
     /// Draws which faults there are, then how many.
     pub(crate) fn draw(random: &mut Random) -> Self {
         if random.chance(1000) {

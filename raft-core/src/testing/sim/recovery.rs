@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aim::Aim;
 use super::checker::{Check, liveness};
 use super::node::Node;
 use super::report::Violation;
@@ -24,7 +25,9 @@ impl World {
     /// Not while a change is on its way, which could make quorums larger than
     /// the core, and not while an entry is damaged, whose only copy may stay outside.
     pub(crate) fn break_for_ever(&mut self) -> Check {
-        let is_drawn = !self.plan.calm && self.fault_random.chance(5000);
+        let is_aimed_at = self.plan.aim == Aim::Liveness;
+        let is_drawn = self.fault_random.chance(5000) || is_aimed_at;
+        let is_drawn = is_drawn && self.plan.has("breaking");
         let is_damaged = self.nodes.iter().any(|node| !node.disk.damaged.is_empty());
         if !is_drawn || is_damaged || self.change_is_under_way() {
             return Ok(());

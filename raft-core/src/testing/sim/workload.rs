@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::aim::Aim;
 use super::random::Random;
 use crate::protocol::Consistency;
 
@@ -15,6 +16,8 @@ pub(crate) struct Workload {
     next_value: u64,
     /// Some reads trust the lease.
     leases: bool,
+    /// Reads among the requests, in ten thousand.
+    reads: u64,
 }
 
 /// One request.
@@ -28,13 +31,14 @@ pub(crate) enum Request {
 
 impl Workload {
     /// Draws how many clients there are and how busy.
-    pub(crate) fn new(mut random: Random, leases: bool) -> Self {
+    pub(crate) fn new(mut random: Random, leases: bool, aim: Aim) -> Self {
         Self {
             pace: random.between(10_000, 120_000),
             clients: 1 + random.position(4),
             random,
             next_value: 0,
             leases,
+            reads: if aim == Aim::Reads { 8000 } else { 3000 },
         }
     }
 
@@ -51,7 +55,7 @@ impl Workload {
     /// Where a client goes next, and what for.
     pub(crate) fn next(&mut self, nodes: usize) -> (usize, Request) {
         let node = self.random.position(nodes);
-        let request = match self.random.chance(3000) {
+        let request = match self.random.chance(self.reads) {
             true => {
                 let consistency = match self.random.position(6) {
                     0 => Consistency::Stale,

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use super::aim::Aim;
 use super::batches::Batches;
 use super::checker::{Check, Checkers};
 use super::network::Network;
@@ -148,18 +149,25 @@ impl World {
         let mut random = Random::stream(seed, Concern::Plan);
         let drawn_size = draw_replicas(&mut random);
         let founders = plan.replicas.unwrap_or(drawn_size).clamp(1, 7);
-        let spares = match random.chance(6000) && !plan.calm {
-            true => random.position(4),
+        let aim = plan.aim;
+        let aims_at_members = aim == Aim::Membership;
+        let spares = match (random.chance(6000) || aims_at_members) && !plan.calm {
+            true => random.position(3) + usize::from(aims_at_members) + random.position(2),
             false => 0,
         };
         let size = (founders + spares).min(7);
         let mut config = draw_config(&mut random);
-        let plan_is_calm = plan.calm;
+        let batches = Batches::draw(seed, plan.has("batches"));
         let mut drawn_faults = Faults::draw(&mut random);
+        plan.aim.adjust(&mut drawn_faults, &mut random);
+        drawn_faults.leave_out(&plan);
         if plan.calm {
             drawn_faults = Faults::default();
         }
         let mut operator = Operator::new(Random::stream(seed, Concern::Operator), size > 1);
+        if aims_at_members {
+            operator.hurries();
+        }
         if drawn_faults.damage_every > 0 && !plan.damage_anywhere {
             operator.changes_members = false;
             config.keep_entries = u64::MAX;
@@ -172,9 +180,10 @@ impl World {
         let slowest = if random.chance(2500) { 30_000 } else { 3000 };
         let disk_pace = random.between(50, slowest);
         let membership = Membership::of_ids(1..=founders as u64);
-        let drift_bound = match plan.calm {
-            true => 0,
-            false => draw_drift_bound(&config, &mut random),
+        let drift_bound = match plan.has("drift") {
+            true if plan.aim == Aim::Reads => config.max_clock_drift_ppm,
+            true => draw_drift_bound(&config, &mut random),
+            false => 0,
         };
         let leases_hold = drift_bound <= config.max_clock_drift_ppm;
         let priorities = draw_priorities(size, &mut random);
@@ -205,7 +214,7 @@ impl World {
             queue: BinaryHeap::new(),
             nodes,
             network: Network::new(Random::stream(seed, Concern::Network), size),
-            workload: Workload::new(Random::stream(seed, Concern::Clients), leases_hold),
+            workload: Workload::new(Random::stream(seed, Concern::Clients), leases_hold, aim),
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
@@ -214,7 +223,7 @@ impl World {
                 runs: 1,
                 ..Report::default()
             },
-            batches: Batches::draw(seed, plan_is_calm),
+            batches,
             disk_pace,
             disk_random: Random::stream(seed, Concern::Disk),
             machine_random: Random::stream(seed, Concern::Machine),
@@ -232,7 +241,7 @@ impl World {
             let pause = self.workload.pause();
             self.schedule(pause, Event::Client(client));
         }
-        if !self.plan.calm {
+        if self.plan.has("operator") {
             let pause = self.operator.pause();
             self.schedule(pause, Event::Operator);
         }
