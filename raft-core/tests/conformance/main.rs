@@ -6,15 +6,19 @@
 )]
 
 mod broken_log;
+mod broken_machine;
 mod broken_vote;
 
-use raft_core::memory::{MemoryLogStore, MemoryStableStore};
+use bytes::Bytes;
+use raft_core::memory::{MemoryLogStore, MemoryStableStore, MemoryStateMachine};
 use raft_core::testing::conformance::log_store::LogStoreHarness;
 use raft_core::testing::conformance::stable_store::StableStoreHarness;
+use raft_core::testing::conformance::state_machine::StateMachineHarness;
 use raft_core::{LogIndex, async_trait};
 
 raft_core::log_store_conformance!(Sound::default());
 raft_core::stable_store_conformance!(Sound::default());
+raft_core::state_machine_conformance!(SoundMachine::default());
 
 /// The stores of this crate; a "crash" keeps what they hold, as a disk would.
 #[derive(Default)]
@@ -59,5 +63,34 @@ impl StableStoreHarness for Sound {
 
     async fn fail_next_save(&mut self, _store: &MemoryStableStore) -> bool {
         false
+    }
+}
+
+/// The state machine of this crate; a "crash" keeps what it holds.
+#[derive(Default)]
+struct SoundMachine {
+    machine: MemoryStateMachine,
+}
+
+#[async_trait]
+impl StateMachineHarness for SoundMachine {
+    type Machine = MemoryStateMachine;
+
+    async fn open(&mut self) -> MemoryStateMachine {
+        self.machine.clone()
+    }
+
+    async fn crash(&mut self, _machine: MemoryStateMachine) {}
+
+    fn another(&self) -> Self {
+        Self::default()
+    }
+
+    fn command(&self, number: u64) -> Bytes {
+        format!("command {number}").into()
+    }
+
+    async fn contents(&mut self, machine: &mut MemoryStateMachine) -> Vec<u8> {
+        machine.commands().concat()
     }
 }

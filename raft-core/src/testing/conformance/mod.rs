@@ -6,6 +6,7 @@
 //! ```ignore
 //! raft_core::log_store_conformance!(MyHarness::new());
 //! raft_core::stable_store_conformance!(MyHarness::new());
+//! raft_core::state_machine_conformance!(MyHarness::new());
 //! ```
 //!
 //! The tests are `#[tokio::test]`s; a second argument names another attribute for
@@ -17,9 +18,11 @@
 //! harness cannot do (damage a payload, fail a write) is not checked, and the
 //! output of the test says so.
 
+mod chunks;
 mod history;
 pub mod log_store;
 pub mod stable_store;
+pub mod state_machine;
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -84,6 +87,37 @@ macro_rules! stable_store_conformance {
                 a_vote_is_kept_with_its_life,
                 a_lost_vote_is_followed_by_one_of_the_next_life,
                 after_a_failed_save_the_store_is_closed,
+            });
+        }
+    };
+}
+
+/// Makes a test of each check of [`state_machine`], in a module `state_machine_conformance`.
+///
+/// The first argument is an expression that makes a harness over an empty place; it
+/// is evaluated per test. The second is the attribute of the tests, `tokio::test` if
+/// it is left out.
+#[macro_export]
+macro_rules! state_machine_conformance {
+    ($harness:expr) => {
+        $crate::state_machine_conformance!($harness, tokio::test);
+    };
+    ($harness:expr, $test:meta) => {
+        mod state_machine_conformance {
+            use super::*;
+
+            $crate::conformance_tests!(state_machine, $harness, $test, {
+                equal_entries_give_equal_states_and_responses,
+                each_entry_gets_one_response,
+                it_knows_where_it_stands,
+                what_a_crash_leaves_goes_on_where_it_stands,
+                an_apply_interrupted_by_a_crash_has_the_effect_that_its_position_says,
+                a_checkpoint_names_what_is_durable,
+                a_snapshot_is_of_its_moment,
+                where_chunks_end_means_nothing,
+                a_restore_replaces_the_whole_state_durably,
+                a_restore_interrupted_by_a_crash_is_all_or_nothing,
+                a_broken_stream_leaves_the_old_state,
             });
         }
     };

@@ -11,7 +11,7 @@ use raft_core::{LogIndex, StorageError};
 
 /// The store as a crash at this moment would leave it. Compactions go on in the
 /// background, so a copy during which any file changed is no moment and made anew.
-fn crashed_copy(from: &Path) -> TempDir {
+pub(super) fn crashed_copy(from: &Path) -> TempDir {
     loop {
         let copy = TempDir::new().unwrap();
         let before = files(from);

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, and the words they speak.
 
+mod conformance;
 mod crash;
 mod machine;
 mod model;
