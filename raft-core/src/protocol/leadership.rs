@@ -202,7 +202,7 @@ impl Raft {
         }
     }
 
-    fn on_commit_advanced(&mut self) {
+    pub(super) fn on_commit_advanced(&mut self) {
         self.forget_finished();
         self.confirm_reads();
         self.on_membership_committed();

@@ -1,5 +1,6 @@
 //! The protocol, tested sentence by sentence. Here: the helpers that speak it.
 
+mod absence;
 mod attacks;
 mod commit;
 mod compaction;
@@ -27,7 +28,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Consistency, Input, Output, Persist, Proposal, Raft, ReadLog, Restored, Ticket};
+use super::{
+    Consistency, Input, Output, Persist, Proposal, Raft, ReadLog, Restored, RoleKind, Ticket,
+};
 use crate::config::Config;
 use crate::entry::{Entry, EntryKind, EntryMeta, LogSlice};
 use crate::error::{ProposeError, ReadError};
@@ -120,6 +123,13 @@ impl Replica {
 
     pub(super) fn win_election(&mut self, size: u64) {
         self.wait_for_election_timeout();
+        // Damage has deadlines of its own.
+        for _ in 0..1000 {
+            if self.raft.status().role != RoleKind::Follower {
+                break;
+            }
+            self.wait_for_election_timeout();
+        }
         let proposed_term = self.term().next();
         for peer in 2..=size {
             let granted = Message::PreVoteReply(PreVoteReply {

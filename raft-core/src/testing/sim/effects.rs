@@ -198,6 +198,12 @@ impl World {
             protocol::Event::BecameLeader { .. } => self.report.leaders += 1,
             protocol::Event::EntryDamaged { .. } => self.report.mark("a damaged entry was found"),
             protocol::Event::EntryMended { .. } => self.report.mark("a damaged entry was mended"),
+            protocol::Event::DamageIsCommitted { .. } => {
+                self.report.mark("damage was found to be committed");
+            }
+            protocol::Event::DamageIsCut { .. } => {
+                self.report.mark("damage that was never committed was cut");
+            }
             protocol::Event::MembershipInForce { ref membership, .. } => {
                 let is_back = |n: &Node| !n.past_lives.is_empty() && membership.votes(n.replica);
                 if self.nodes.iter().any(is_back) {
