@@ -342,8 +342,19 @@ impl Raft {
             }
             self.repairs.mended.insert(index, copy);
         }
+        self.offer_copy_below(index);
         self.on_entries_durable();
         self.advance_commit();
+    }
+
+    /// A store that writes its log anew from a damaged entry on could not do so
+    /// before what follows was mended: now it can, perhaps.
+    fn offer_copy_below(&mut self, index: LogIndex) {
+        let below = self.repairs.damaged.range(..index).next_back();
+        if let Some(copy) = below.and_then(|(_, damaged)| damaged.copy.clone()) {
+            let run = LogSlice::new(vec![copy]).expect("one entry is a run");
+            self.outputs.push_back(Output::Repair(run));
+        }
     }
 
     /// Entries up to `index` are gone, damage and all.
