@@ -4,6 +4,8 @@
 //! the sender's term. Every acknowledgement names what it acknowledges: entries
 //! by (term, index), rounds by the leader's counter, replication by session.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -238,6 +240,9 @@ pub struct HeartbeatReply {
     pub received: LogId,
     /// Last of those that is durable.
     pub durable: LogId,
+    /// For how long after the heartbeat the sender votes for nobody else: its own
+    /// shortest election timeout. The leader's lease rests on it (Thesis §6.4.1).
+    pub promise: Duration,
 }
 
 /// Body of [`Message::Commit`].

@@ -124,6 +124,7 @@ fn replication(kind: usize, view: &View<'_>, choices: &mut Choices<'_>) -> Messa
             round: view.round(choices),
             received: view.log_id(choices),
             durable: view.log_id(choices),
+            promise: std::time::Duration::from_millis(choices.byte().into()),
         }),
     }
 }

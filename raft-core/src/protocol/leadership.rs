@@ -142,6 +142,7 @@ impl Raft {
             return;
         }
         let (now, patience) = (self.now, self.config.election_timeout_min);
+        let promise = self.config.lease_by(body.promise);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -155,7 +156,9 @@ impl Raft {
         if body.round > progress.acked_round {
             progress.acked_round = body.round;
             let begun = leader.rounds.iter().find(|(round, _)| *round == body.round);
-            progress.answered_round_of = begun.map_or(progress.answered_round_of, |(_, at)| *at);
+            if let Some(&(_, at)) = begun {
+                progress.promised_until = at + promise;
+            }
         }
         let (received, durable) = (body.received, body.durable);
         if !self.log.may_agree(received) || !self.log.may_agree(durable) || durable > received {

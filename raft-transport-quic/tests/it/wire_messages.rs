@@ -1,5 +1,7 @@
 //! One message of every kind, for the tests of the wire format.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use raft_core::message::{
     Absence, AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply,
@@ -117,6 +119,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
                 round: 1000,
                 received: log,
                 durable: LogId::new(5, 42),
+                promise: Duration::from_millis(300),
             }),
         ),
         named("commit", Message::Commit(Commit { commit: index })),

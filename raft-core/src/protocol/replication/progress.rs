@@ -46,8 +46,8 @@ pub(crate) struct Progress {
     received_rose_at: Timestamp,
     /// Whether it answered anything in this session.
     pub(crate) has_answered: bool,
-    /// When the latest round that it answered was begun.
-    pub(crate) answered_round_of: Timestamp,
+    /// Until when it votes for nobody else, by its answer to the latest round.
+    pub(crate) promised_until: Timestamp,
     /// The node lost this life's vote and answers in a later one.
     pub(crate) latest_life: Option<Incarnation>,
     /// Removed from the group: it is followed until then, to learn of it.
@@ -86,7 +86,7 @@ impl Progress {
             received: LogIndex::ZERO,
             received_rose_at: now,
             has_answered: false,
-            answered_round_of: Timestamp::ZERO,
+            promised_until: Timestamp::ZERO,
             latest_life: None,
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,

@@ -349,12 +349,15 @@ pub(super) fn heartbeat(round: u64, commit: u64) -> Message {
     })
 }
 
+/// Out of any session it acknowledges and promises nothing.
 pub(super) fn heartbeat_reply(session: u64, round: u64, agreed: LogId) -> Message {
+    let millis = if session == 0 { 0 } else { 300 };
     Message::HeartbeatReply(HeartbeatReply {
         session,
         round,
         received: agreed,
         durable: agreed,
+        promise: Duration::from_millis(millis),
     })
 }
 

@@ -79,6 +79,7 @@ fn log_message(random: &mut Random) -> Message {
             round: number(random),
             received: log_id(random),
             durable: log_id(random),
+            promise: Duration::from_nanos(random.next()),
         }),
     }
 }

@@ -12,7 +12,8 @@ use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
 use super::plan::{
-    Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_priorities, draw_replicas,
+    Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_patience, draw_priorities,
+    draw_replicas,
 };
 use super::random::{Concern, Random};
 use super::report::Report;
@@ -170,6 +171,7 @@ impl World {
         };
         let leases_hold = drift_bound <= config.max_clock_drift_ppm;
         let priorities = draw_priorities(size, &mut random);
+        let patience = draw_patience(size, config.election_timeout_min, &mut random);
         let mut nodes = Vec::new();
         for number in 1..=size as u64 {
             let is_founder = number <= founders as u64;
@@ -181,6 +183,7 @@ impl World {
             let mut node = Node::new(number, known);
             node.drift = draw_drift(drift_bound, &mut random);
             node.priority = priorities[nodes.len()];
+            node.patience = patience[nodes.len()];
             nodes.push(node);
         }
         Self {
