@@ -36,9 +36,10 @@ impl Raft {
     /// The heartbeat interval has passed.
     pub(super) fn on_heartbeat_timer(&mut self) {
         self.timers.heartbeat = self.now + self.config.heartbeat_interval;
+        let patience = self.config.election_timeout_min;
         if let Role::Leader(leader) = &mut self.role {
             for progress in leader.followers.iter_mut() {
-                progress.allow_probe();
+                progress.allow_probe(self.now, patience);
             }
             let gone = leader.followers.drop_departed(self.now);
             self.stop_snapshots(gone);
