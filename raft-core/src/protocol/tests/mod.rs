@@ -9,6 +9,7 @@ mod damaged_memberships;
 mod durability;
 mod election;
 mod joint;
+mod known_bugs;
 mod leases;
 mod liars;
 mod lost_votes;
