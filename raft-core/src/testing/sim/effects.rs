@@ -222,11 +222,12 @@ impl World {
             {
                 self.report.mark("two candidates stood in one term");
             }
-            protocol::Event::SteppedDown { reason, .. } => match (was, reason) {
+            protocol::Event::SteppedDown { term, reason } => match (was, reason) {
                 (Some(RoleKind::Leader), StepDownReason::HigherTerm) => {
                     self.report.mark("a leader was deposed by a higher term");
                 }
                 (Some(RoleKind::Leader), StepDownReason::Removed) => {
+                    self.removed_leaders.insert((term, id));
                     self.report.mark("a leader removed itself");
                 }
                 (_, StepDownReason::QuorumLost) => self.report.mark("a leader lost its quorum"),

@@ -4,7 +4,7 @@
 //! order of a hash map, so a seed always goes the same way.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::checker::{Check, Checkers};
@@ -125,6 +125,8 @@ pub(crate) struct World {
     pub(crate) clients_stop_at: u64,
     pub(crate) checkers: Checkers,
     pub(crate) candidates: BTreeMap<Term, NodeId>,
+    /// Who stepped down because a committed membership has no vote for it.
+    pub(crate) removed_leaders: BTreeSet<(Term, NodeId)>,
     /// The step under way is a request that a lease may answer.
     pub(crate) may_use_lease: bool,
     pub(crate) trace: Trace,
@@ -204,6 +206,7 @@ impl World {
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
+            removed_leaders: BTreeSet::new(),
             may_use_lease: false,
             report: Report {
                 runs: 1,
