@@ -254,6 +254,26 @@ fn who_has_purged_an_entry_tells_that_it_is_committed() {
     assert_eq!(follower.raft.status().role, RoleKind::PreCandidate);
 }
 
+/// Found by the simulator: it took itself for too far behind, for ever.
+#[test]
+fn damage_that_is_committed_is_no_backlog_that_keeps_from_leading() {
+    let restored = with_log(Membership::of_ids(1..=2), &[1, 1, 2, 2], 3);
+    let mut follower = replica_from(restored, |config| config.max_campaign_backlog = 0);
+    follower.receive(2, 2, purged(DAMAGED, LogId::new(2, 4), 2));
+    follower.wait(Duration::from_secs(5));
+    assert_eq!(
+        follower.raft.status().role,
+        RoleKind::Follower,
+        "entry 1 waits"
+    );
+    follower.read_back();
+
+    follower.wait(Duration::from_secs(5));
+
+    assert_eq!(follower.raft.status().last_applied, LogIndex::new(2));
+    assert_eq!(follower.raft.status().role, RoleKind::PreCandidate);
+}
+
 #[test]
 fn a_purged_position_that_our_log_does_not_hold_tells_nothing() {
     let mut follower = damaged_voter(2);
