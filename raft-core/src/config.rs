@@ -21,6 +21,10 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// A follower that heard no leader for a random time from this one on
     /// campaigns; within it, it votes for nobody else. Default 300 ms.
+    ///
+    /// Members may differ. A member that starts with a shorter one than it stopped with
+    /// may break a promise that a leader's lease still counts with: let the former
+    /// time pass between stop and start, or use no lease reads meanwhile.
     pub election_timeout_min: Duration,
     /// The end of that random range; also how long a leader goes on without
     /// hearing a quorum. Default 500 ms.
@@ -136,11 +140,18 @@ impl Config {
     }
 
     /// How long a leader's lease holds from the moment it sent the round that a
-    /// quorum answered: the shortest election timeout, less the drift of the
+    /// quorum answered, if no voter of it promised less: the shortest election timeout,
+    /// less the drift of the
     /// leader's clock and of the voters' clocks. Zero if drift eats all of it.
     pub fn lease_duration(&self) -> Duration {
+        self.lease_by(self.election_timeout_min)
+    }
+
+    /// The same for the sake of one voter that promised to vote for nobody else for
+    /// `promise`.
+    pub(crate) fn lease_by(&self, promise: Duration) -> Duration {
         let kept = 1_000_000_u32.saturating_sub(self.max_clock_drift_ppm.saturating_mul(2));
-        self.election_timeout_min * kept / 1_000_000
+        self.election_timeout_min.min(promise) * kept / 1_000_000
     }
 
     /// Checks that the values can work together.

@@ -93,7 +93,7 @@ pub enum ChangeMembershipError {
     /// No leader is known. Retry when there is one.
     #[error("no leader is known")]
     NoLeader,
-    /// Too many changes of this node wait for their outcome.
+    /// Too many changes of this node wait for their outcome. Nothing was appended.
     #[error("{pending} membership changes already wait")]
     Overloaded {
         /// How many wait.
@@ -226,6 +226,12 @@ pub enum TransferError {
     /// No other voter answers.
     #[error("no other voter could lead")]
     NoCandidate,
+    /// Too many requests of operators wait on this node. Nothing was done.
+    #[error("{pending} requests already wait")]
+    Overloaded {
+        /// How many wait.
+        pending: usize,
+    },
     /// Another transfer is under way.
     #[error("leadership is already being transferred to {to}")]
     InProgress {

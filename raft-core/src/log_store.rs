@@ -103,7 +103,7 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// [`StorageError::Misuse`] for an entry that is not there under this
     /// identity, or if the store cannot replace single entries, which is what
-    /// the provided method says: the node then keeps the copies in memory.
+    /// the provided method says: the node then appends the log anew from there on.
     async fn repair(&self, entries: LogSlice) -> Result<(), StorageError> {
         let count = entries.len();
         let reason = format!("this store cannot replace single entries ({count} given)");
@@ -114,7 +114,7 @@ pub trait LogStore: Send + Sync + 'static {
     fn health(&self) -> StorageHealth;
 
     /// Whether `append`, `purge`, `reset` and `repair` are always done when they are
-    /// polled first, and never block the thread. The driver then calls them from
+    /// polled first (and the reads too, if `repair` refuses), and never block the thread. The driver then calls them from
     /// its loop, which saves two task switches a batch. A store that waits for a
     /// disk says no, which is what the provided method says.
     fn is_done_at_once(&self) -> bool {

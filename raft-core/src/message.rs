@@ -4,11 +4,14 @@
 //! the sender's term. Every acknowledgement names what it acknowledges: entries
 //! by (term, index), rounds by the leader's counter, replication by session.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, LogSlice};
 use crate::error::ChangeMembershipError;
+use crate::membership::Membership;
 use crate::membership_change::MembershipChange;
 use crate::types::{GroupId, LogId, LogIndex, ReplicaId, RequestId, Term};
 
@@ -67,6 +70,8 @@ pub enum Message {
     FetchEntry(FetchEntry),
     /// Answer to [`Message::FetchEntry`].
     FetchedEntry(FetchedEntry),
+    /// Answer to [`Message::FetchEntry`] of who has no such entry, or not any more.
+    EntryAbsent(EntryAbsent),
 }
 
 /// How urgent a message is; a transport keeps the classes apart.
@@ -126,6 +131,7 @@ impl Message {
             Self::TimeoutNow(_) => "timeout_now",
             Self::FetchEntry(_) => "fetch_entry",
             Self::FetchedEntry(_) => "fetched_entry",
+            Self::EntryAbsent(_) => "entry_absent",
         }
     }
 }
@@ -234,6 +240,9 @@ pub struct HeartbeatReply {
     pub received: LogId,
     /// Last of those that is durable.
     pub durable: LogId,
+    /// For how long after the heartbeat the sender votes for nobody else: its own
+    /// shortest election timeout. The leader's lease rests on it (Thesis §6.4.1).
+    pub promise: Duration,
 }
 
 /// Body of [`Message::Commit`].
@@ -322,4 +331,28 @@ pub struct FetchEntry {
 pub struct FetchedEntry {
     /// The entry, undamaged.
     pub entry: Entry,
+}
+
+/// Body of [`Message::EntryAbsent`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct EntryAbsent {
+    /// Echo of the entry wanted.
+    pub log_id: LogId,
+    /// Why the sender does not send it.
+    pub absence: Absence,
+}
+
+/// What the sender's log has in the place of an entry that was asked for.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Absence {
+    /// The log ends before it, or holds another term there, durably: so it is in the
+    /// envelope's term at the moment of sending. It may get the entry later.
+    NotHeld,
+    /// It was applied and purged with all up to here, so it is committed.
+    Purged {
+        /// The last entry purged.
+        up_to: LogId,
+        /// The membership in force there.
+        membership: Box<Membership>,
+    },
 }

@@ -81,6 +81,7 @@ fn damage_request(message: &mut Message, view: &View<'_>, choices: &mut Choices<
             true => body.entry.log_id = view.log_id(choices),
             false => body.entry.payload = view.payload(choices),
         },
+        Message::EntryAbsent(body) => body.log_id = view.log_id(choices),
         _ => {}
     }
 }

@@ -76,6 +76,7 @@ fn kind_of_message(message: &Message) -> u8 {
         Message::TimeoutNow(_) => 16,
         Message::FetchEntry(_) => 17,
         Message::FetchedEntry(_) => 18,
+        Message::EntryAbsent(_) => 19,
     }
 }
 

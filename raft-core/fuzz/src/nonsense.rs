@@ -2,14 +2,14 @@
 
 use raft_core::error::ChangeMembershipError;
 use raft_core::message::{
-    AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply, Commit,
-    FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
+    Absence, AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply,
+    Commit, EntryAbsent, FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
     ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
 };
 use raft_core::{Entry, Envelope, Message, ReplicaId};
 
 use crate::choices::Choices;
-use crate::values::{View, any_replica, change, command};
+use crate::values::{View, any_replica, change, command, membership};
 
 /// A message to the replica that `view` shows.
 pub fn envelope(view: &View<'_>, choices: &mut Choices<'_>) -> Envelope {
@@ -31,7 +31,7 @@ pub fn envelope(view: &View<'_>, choices: &mut Choices<'_>) -> Envelope {
 }
 
 fn message(view: &View<'_>, choices: &mut Choices<'_>) -> Message {
-    match choices.below(18) {
+    match choices.below(19) {
         kind @ 0..=3 => vote(kind, view, choices),
         kind @ 4..=8 => replication(kind, view, choices),
         kind @ 9..=13 => request(kind, view, choices),
@@ -44,6 +44,16 @@ fn message(view: &View<'_>, choices: &mut Choices<'_>) -> Message {
         }),
         16 => Message::FetchEntry(FetchEntry {
             log_id: view.log_id(choices),
+        }),
+        17 => Message::EntryAbsent(EntryAbsent {
+            log_id: view.log_id(choices),
+            absence: match choices.coin() {
+                true => Absence::NotHeld,
+                false => Absence::Purged {
+                    up_to: view.log_id(choices),
+                    membership: Box::new(membership(choices)),
+                },
+            },
         }),
         _ => {
             let log_id = view.log_id(choices);
@@ -114,6 +124,7 @@ fn replication(kind: usize, view: &View<'_>, choices: &mut Choices<'_>) -> Messa
             round: view.round(choices),
             received: view.log_id(choices),
             durable: view.log_id(choices),
+            promise: std::time::Duration::from_millis(choices.byte().into()),
         }),
     }
 }

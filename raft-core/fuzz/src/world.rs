@@ -470,6 +470,7 @@ fn acknowledge(replica: &mut Replica, choices: &mut Choices<'_>) {
                 round: replica.round(),
                 received: last,
                 durable: last,
+                promise: replica.view().raft.config().election_timeout_min,
             }),
         };
         say(replica, peer, message);

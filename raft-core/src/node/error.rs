@@ -127,6 +127,12 @@ impl NodeError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
+    /// Too many requests of operators wait on this node. Nothing was done.
+    #[error("{pending} requests already wait")]
+    Overloaded {
+        /// How many wait.
+        pending: usize,
+    },
     /// The node is stopped or has failed.
     #[error("the node is stopped")]
     Stopped,

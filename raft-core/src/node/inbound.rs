@@ -44,8 +44,9 @@ pub(super) struct NewRead {
     pub(super) reply: ReadReply,
 }
 
-/// Requests of operators that wait for the loop; beyond, they are refused.
-const MAX_REQUESTS: usize = 1000;
+/// Requests of operators that wait for the loop, or for a checkpoint; beyond, they
+/// are refused.
+pub(super) const MAX_REQUESTS: usize = 1000;
 
 /// Snapshots offered that wait for the loop; beyond, they are refused.
 const MAX_OFFERS: usize = 16;
@@ -184,23 +185,25 @@ impl Mailbox {
 
     /// Takes in an operator's request; one that has no place is refused.
     pub(super) fn request(&self, request: Request) {
-        match self.open_queues() {
-            Some(queues) if queues.turn.requests.len() < MAX_REQUESTS => {
-                self.push(queues, |turn| turn.requests.push(request));
-            }
-            _ => request.refuse(),
+        let Some(queues) = self.open_queues() else {
+            return request.refuse();
+        };
+        let pending = queues.turn.requests.len();
+        if pending >= MAX_REQUESTS {
+            drop(queues);
+            return request.refuse_for_overload(pending);
         }
+        self.push(queues, |turn| turn.requests.push(request));
     }
 
-    /// Takes in a snapshot; answers whether there is a place for it.
-    fn offer(&self, offered: Offered) -> bool {
-        match self.open_queues() {
-            Some(queues) if queues.turn.offers.len() < MAX_OFFERS => {
-                self.push(queues, |turn| turn.offers.push(offered));
-                true
-            }
-            _ => false,
+    /// Takes in a snapshot, or answers why not.
+    fn offer(&self, offered: Offered) -> Result<(), &'static str> {
+        let queues = self.open_queues().ok_or("the node is stopped")?;
+        if queues.turn.offers.len() >= MAX_OFFERS {
+            return Err("the node takes no more snapshots for now");
         }
+        self.push(queues, |turn| turn.offers.push(offered));
+        Ok(())
     }
 
     /// Takes in what the loop asked for.
@@ -317,9 +320,7 @@ impl Inbox for Mailbox {
             reader,
             reply,
         };
-        if !self.offer(offered) {
-            return Err(refused("the node is stopped or takes no more snapshots"));
-        }
+        self.offer(offered).map_err(refused)?;
         outcome
             .await
             .unwrap_or_else(|_| Err(refused("the node stopped meanwhile")))
@@ -331,6 +332,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::entry::Entry;
+    use crate::error::TransferError;
     use crate::membership::Membership;
     use crate::message::{AppendEntries, Commit, Message};
     use crate::types::{GroupId, LogId, ReplicaId, RequestId, Term};
@@ -409,6 +411,29 @@ mod tests {
 
         waiting(&mailbox);
         assert_eq!(propose(), Ok(()));
+    }
+
+    #[test]
+    fn requests_beyond_the_number_are_refused_for_overload_and_not_as_if_stopped() {
+        let mailbox = mailbox(|_| {});
+        let mut outcomes = Vec::new();
+        for _ in 0..=MAX_REQUESTS {
+            let (reply, outcome) = oneshot::channel();
+            mailbox.request(Request::Transfer(None, reply));
+            outcomes.push(outcome);
+        }
+        let mut last = outcomes.pop().unwrap();
+
+        let pending = MAX_REQUESTS;
+        assert_eq!(
+            last.try_recv(),
+            Ok(Err(TransferError::Overloaded { pending }))
+        );
+        assert_eq!(waiting(&mailbox).requests.len(), MAX_REQUESTS);
+        mailbox.close();
+        let (reply, mut outcome) = oneshot::channel();
+        mailbox.request(Request::Transfer(None, reply));
+        assert_eq!(outcome.try_recv(), Ok(Err(TransferError::Stopped)));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod held_up;
 mod helpers;
 mod inbound;
 mod life;
+mod mend;
 mod metrics;
 mod operator;
 mod outbound;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::apply::Job;
 use super::driver::Driver;
 use super::error::CheckpointError;
+use super::inbound::MAX_REQUESTS;
 use super::pending::Pending;
 use super::requests::{ChangeReply, CheckpointReply, MembershipChanged, Request, TransferReply};
 use super::snapshots::Offered;
@@ -59,6 +60,16 @@ impl Operator {
         }
     }
 
+    /// Keeps `reply` until a checkpoint that begins from now on is over; gives it
+    /// back if too many wait for one.
+    fn await_checkpoint(&mut self, reply: CheckpointReply) -> Option<Request> {
+        if self.checkpoints.len() >= MAX_REQUESTS {
+            return Some(Request::Checkpoint(reply));
+        }
+        self.checkpoints.push(reply);
+        None
+    }
+
     /// A checkpoint begins: it is for all who have asked so far.
     pub(super) fn checkpoint_begins(&mut self) {
         self.begun.append(&mut self.checkpoints);
@@ -97,7 +108,9 @@ impl Driver {
                 Input::TransferLeadership { ticket, to }
             }
             Request::Checkpoint(reply) => {
-                self.operator.checkpoints.push(reply);
+                if let Some(full) = self.operator.await_checkpoint(reply) {
+                    return full.refuse_for_overload(MAX_REQUESTS);
+                }
                 Input::Checkpoint
             }
         };
@@ -175,5 +188,25 @@ impl Driver {
         };
         self.outgoing
             .send(&self.network, header, token, snapshot, &self.mailbox);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn only_so_many_wait_for_a_checkpoint() {
+        let mut operator = Operator::default();
+        for _ in 0..MAX_REQUESTS {
+            assert!(operator.await_checkpoint(oneshot::channel().0).is_none());
+        }
+        assert!(operator.await_checkpoint(oneshot::channel().0).is_some());
+
+        operator.checkpoint_begins();
+
+        assert!(operator.await_checkpoint(oneshot::channel().0).is_none());
     }
 }

@@ -18,9 +18,9 @@ use tokio::sync::mpsc;
 use super::clock::Stopwatch;
 use super::error::NodeError;
 use super::inbound::{Completion, Mailbox};
+use super::mend::mend;
 use super::metrics::{Metrics, gauge_value};
 use crate::entry::{Entry, LogSlice};
-use crate::error::StorageError;
 use crate::hard_state::HardState;
 use crate::log_store::{AppendBatch, LogStore};
 use crate::protocol::{Persist, PersistToken};
@@ -136,7 +136,7 @@ async fn carry_out(
     match work {
         Work::Group(group) => write_group(stores, group, metrics).await,
         Work::Purge(up_to) => purge(stores.log.as_ref(), up_to).await,
-        Work::Repair(entries) => repair(stores.log.as_ref(), entries).await,
+        Work::Repair(entries) => mend(stores.log.as_ref(), entries).await,
     }
 }
 
@@ -158,20 +158,6 @@ async fn purge(log: &dyn LogStore, up_to: LogId) -> Result<Vec<Completion>, Node
     match log.purge(up_to).await {
         Ok(()) => Ok(Vec::new()),
         Err(source) => Err(NodeError::storage("purging the log", source)),
-    }
-}
-
-/// A store that cannot replace single entries says so, and the copies stay in memory.
-async fn repair(log: &dyn LogStore, entries: LogSlice) -> Result<Vec<Completion>, NodeError> {
-    let ids = entries.entries().iter().map(|entry| entry.log_id);
-    let repaired = ids.map(Completion::Repaired).collect();
-    match log.repair(entries).await {
-        Ok(()) => Ok(repaired),
-        Err(StorageError::Misuse { reason }) => {
-            tracing::warn!(reason, "a damaged entry stays damaged on disk");
-            Ok(Vec::new())
-        }
-        Err(source) => Err(NodeError::storage("mending the log", source)),
     }
 }
 

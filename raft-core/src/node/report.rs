@@ -24,6 +24,8 @@ impl Driver {
             | Event::SnapshotInstalled { .. } => tracing::info!(%node, %group, "{event}"),
             Event::EntryDamaged { .. }
             | Event::EntryMended { .. }
+            | Event::DamageIsCommitted { .. }
+            | Event::DamageIsCut { .. }
             | Event::AwaitsReadmission { .. }
             | Event::LaterLifeHeard { .. }
             | Event::DiskHealth { .. } => tracing::warn!(%node, %group, "{event}"),

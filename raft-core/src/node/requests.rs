@@ -38,6 +38,22 @@ pub(super) enum Request {
 }
 
 impl Request {
+    /// Answers that `pending` others wait, and that there is no place for this one.
+    pub(super) fn refuse_for_overload(self, pending: usize) {
+        // Perhaps the caller gave up, which is its right.
+        match self {
+            Self::Change(_, reply) => {
+                drop(reply.send(Err(ChangeMembershipError::Overloaded { pending })));
+            }
+            Self::Transfer(_, reply) => {
+                drop(reply.send(Err(TransferError::Overloaded { pending })));
+            }
+            Self::Checkpoint(reply) => {
+                drop(reply.send(Err(CheckpointError::Overloaded { pending })));
+            }
+        }
+    }
+
     /// Answers that the node is stopped.
     pub(super) fn refuse(self) {
         // Perhaps the caller gave up, which is its right.

@@ -1,6 +1,8 @@
 //! The follower's side of replication: consistency check, conflict hint,
 //! acknowledgement (Raft §5.3).
 
+use std::time::Duration;
+
 use super::Raft;
 use super::event::{Event, StepDownReason};
 use super::role::Role;
@@ -207,6 +209,7 @@ impl Raft {
                 round: body.round,
                 received,
                 durable,
+                promise: self.config.election_timeout_min,
             }
         } else {
             // Names no session, for the reason that `reject_append` gives.
@@ -215,6 +218,7 @@ impl Raft {
                 round: 0,
                 received: LogId::ZERO,
                 durable: LogId::ZERO,
+                promise: Duration::ZERO,
             }
         };
         self.send(envelope.from, Message::HeartbeatReply(reply));

@@ -31,6 +31,7 @@ impl Raft {
             Message::ProposeRefused(ref body) => self.on_propose_refused(body),
             Message::TimeoutNow(body) => self.on_timeout_now(&envelope, body),
             Message::FetchEntry(body) => self.on_fetch_entry(from, body),
+            Message::EntryAbsent(ref body) => self.on_entry_absent(&envelope, body),
             Message::ChangeMembership(ref body) => self.on_forwarded_change(&envelope, body),
             Message::AppendEntries(_)
             | Message::Propose(_)

@@ -95,6 +95,19 @@ pub enum Event {
         /// The entry.
         log_id: LogId,
     },
+    /// A damaged entry is committed: a peer has applied and purged it.
+    DamageIsCommitted {
+        /// The entry.
+        log_id: LogId,
+        /// Everything up to here is committed, and the membership in force there known.
+        up_to: LogIndex,
+    },
+    /// A damaged entry was never committed: so many voters hold no such entry. It is
+    /// cut off with all that follows it.
+    DamageIsCut {
+        /// The entry.
+        log_id: LogId,
+    },
     /// The disk does not get its writes done, or does again.
     DiskHealth {
         /// Which of both.
@@ -168,6 +181,13 @@ impl fmt::Display for Event {
             Self::Purged { up_to } => write!(f, "forgets its log up to {up_to}"),
             Self::EntryDamaged { log_id } => write!(f, "finds entry {log_id} damaged"),
             Self::EntryMended { log_id } => write!(f, "mends entry {log_id} with a peer's copy"),
+            Self::DamageIsCommitted { log_id, up_to } => write!(
+                f,
+                "learns that all up to {up_to} is committed, damaged entry {log_id} too"
+            ),
+            Self::DamageIsCut { log_id } => {
+                write!(f, "cuts damaged entry {log_id}, which was never committed")
+            }
             Self::AwaitsReadmission { earlier } => write!(
                 f,
                 "has no vote, because that of {earlier} is lost: the group can readmit it (demote \

@@ -65,11 +65,12 @@ impl Raft {
     /// A voter that a configuration removes campaigns on until that is committed
     /// (Thesis §4.2.2): it may be the only one whose log can win. Its own vote
     /// counts only in configurations that name it.
+    ///
+    /// Only what can be read counts as behind: waiting brings nobody past damage, and
+    /// those who wait for this replica to lead may have nothing to mend it with.
     pub(super) fn is_fit_to_lead(&self) -> bool {
-        let backlog = self
-            .log
-            .commit_index()
-            .distance_from(self.log.last_applied());
+        let readable = self.log.commit_index().min(self.unbroken_index());
+        let backlog = readable.distance_from(self.log.last_applied());
         self.log.may_need(self.config.replica)
             && self.log.membership_is_known()
             && !self.is_installing()

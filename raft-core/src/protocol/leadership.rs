@@ -36,9 +36,10 @@ impl Raft {
     /// The heartbeat interval has passed.
     pub(super) fn on_heartbeat_timer(&mut self) {
         self.timers.heartbeat = self.now + self.config.heartbeat_interval;
+        let patience = self.config.election_timeout_min;
         if let Role::Leader(leader) = &mut self.role {
             for progress in leader.followers.iter_mut() {
-                progress.allow_probe();
+                progress.allow_probe(self.now, patience);
             }
             let gone = leader.followers.drop_departed(self.now);
             self.stop_snapshots(gone);
@@ -142,6 +143,7 @@ impl Raft {
             return;
         }
         let (now, patience) = (self.now, self.config.election_timeout_min);
+        let promise = self.config.lease_by(body.promise);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -155,7 +157,9 @@ impl Raft {
         if body.round > progress.acked_round {
             progress.acked_round = body.round;
             let begun = leader.rounds.iter().find(|(round, _)| *round == body.round);
-            progress.answered_round_of = begun.map_or(progress.answered_round_of, |(_, at)| *at);
+            if let Some(&(_, at)) = begun {
+                progress.promised_until = at + promise;
+            }
         }
         let (received, durable) = (body.received, body.durable);
         if !self.log.may_agree(received) || !self.log.may_agree(durable) || durable > received {
@@ -202,7 +206,7 @@ impl Raft {
         }
     }
 
-    fn on_commit_advanced(&mut self) {
+    pub(super) fn on_commit_advanced(&mut self) {
         self.forget_finished();
         self.confirm_reads();
         self.on_membership_committed();

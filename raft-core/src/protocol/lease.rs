@@ -1,8 +1,10 @@
 //! The leader's lease: linearizable reads without a round (Thesis §6.4.1).
 //!
-//! A voter that heard from a leader within the shortest election timeout votes
-//! for nobody, not even right after a restart. So from the moment a leader *sent*
-//! a round that a quorum answered, nobody else can win an election for that long.
+//! A voter that heard from a leader within its shortest election timeout votes
+//! for nobody, not even right after a restart. How long that is, each says in its
+//! answer to a round; members need not be configured alike. So from the moment a
+//! leader *sent* a round that a quorum answered, nobody else can win an election
+//! before the first of that quorum is free to vote.
 //! The lease ends earlier by what clocks may drift, is given up before a
 //! transfer, and needs the first commit of the term like any read.
 
@@ -21,25 +23,21 @@ impl Raft {
         knows_commit
             && !self.hands_over()
             && !leader.lease_is_barred
-            && self
-                .lease_start()
-                .is_some_and(|start| self.now < start + self.config.lease_duration())
+            && self.lease_end().is_some_and(|end| self.now < end)
     }
 
-    /// When the latest rounds began that, together, a quorum has answered.
-    fn lease_start(&self) -> Option<Timestamp> {
+    /// Until when a quorum votes for nobody else.
+    fn lease_end(&self) -> Option<Timestamp> {
         let Role::Leader(leader) = &self.role else {
             return None;
         };
         let own = self.config.replica.node;
         reached_by_quorum(self.log.membership(), |node| {
             if node == own {
-                self.now
+                self.now + self.config.lease_duration()
             } else {
-                leader
-                    .followers
-                    .get(node)
-                    .map_or(Timestamp::ZERO, |p| p.answered_round_of)
+                let progress = leader.followers.get(node);
+                progress.map_or(Timestamp::ZERO, |progress| progress.promised_until)
             }
         })
     }

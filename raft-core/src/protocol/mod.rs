@@ -16,6 +16,7 @@
 //!
 //! What is deliberately absent: tasks, clocks, files, threads, ambient randomness.
 
+mod absence;
 mod append;
 mod apply;
 mod changes;

@@ -39,9 +39,10 @@ pub enum Output {
     /// Read entries back from the log, then answer [`Input::LogRead`](super::Input::LogRead).
     ReadLog(ReadLog),
     /// Replace damaged entries by these, which are the very same undamaged. Answered
-    /// by [`Input::Repaired`](super::Input::Repaired) for each that is durable; a
-    /// store that cannot replace single entries never answers, and such an entry
-    /// counts as a copy once it is applied.
+    /// by [`Input::Repaired`](super::Input::Repaired) for each that is durable. A
+    /// store that cannot replace single entries may write the log anew from there on;
+    /// what it cannot replace is not answered, offered again when the next damaged
+    /// entry above is replaced, and else counts as a copy once it is applied.
     Repair(LogSlice),
     /// Apply committed entries, then answer [`Input::Applied`](super::Input::Applied).
     Apply(Apply),

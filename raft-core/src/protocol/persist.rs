@@ -18,6 +18,16 @@ pub(super) struct Staged {
     first_entry: Option<LogIndex>,
 }
 
+impl Staged {
+    /// Whether the step changed nothing so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        !self.hard_state
+            && self.reset.is_none()
+            && self.truncate_from.is_none()
+            && self.first_entry.is_none()
+    }
+}
+
 impl Raft {
     pub(super) fn on_persisted(&mut self, token: PersistToken) {
         let Some(completed) = self.durability.complete(token) else {
@@ -69,16 +79,15 @@ impl Raft {
     /// Asks for everything this step changed to be made durable: term and vote
     /// with the first request, and the entries run by run.
     pub(super) fn begin_persist(&mut self) {
+        if self.staged.is_empty() {
+            return;
+        }
         let Staged {
             hard_state,
             reset,
             truncate_from,
             first_entry,
         } = std::mem::take(&mut self.staged);
-        let is_nothing = !hard_state && reset.is_none() && truncate_from.is_none();
-        if is_nothing && first_entry.is_none() {
-            return;
-        }
         let mut request = Persist {
             token: PersistToken::default(),
             hard_state: hard_state.then_some(self.hard_state),

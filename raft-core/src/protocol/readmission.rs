@@ -5,6 +5,8 @@
 //! earlier life all the same, so that the leader knows in which life the node can
 //! be readmitted, and operators see it there.
 
+use std::time::Duration;
+
 use super::Raft;
 use super::event::Event;
 use super::role::Role;
@@ -34,6 +36,7 @@ impl Raft {
                 round: 0,
                 received: LogId::ZERO,
                 durable: LogId::ZERO,
+                promise: Duration::ZERO,
             };
             self.send(from, Message::HeartbeatReply(nothing));
         }

@@ -6,7 +6,7 @@
 //! entry can replace it. The replacement is of use at once, and claimed as a
 //! durable copy when the store says that it is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::event::{Event, StepDownReason};
@@ -18,7 +18,7 @@ use super::{LogReadPurpose, Raft};
 use crate::entry::{Entry, LogSlice};
 use crate::message::{Envelope, FetchEntry, FetchedEntry, Message};
 use crate::time::Timestamp;
-use crate::types::{LogId, LogIndex, ReplicaId};
+use crate::types::{LogId, LogIndex, ReplicaId, Term};
 
 /// Most entries read for peers at a time.
 const MAX_FETCHES: usize = 64;
@@ -39,10 +39,15 @@ pub(super) struct Repairs {
 }
 
 #[derive(Debug)]
-struct Damaged {
-    log_id: LogId,
+pub(super) struct Damaged {
+    pub(super) log_id: LogId,
     since: Timestamp,
     ask_at: Timestamp,
+    /// The term in which it was found.
+    pub(super) found_in: Term,
+    /// Who does not hold it, as far as the peers said it in `absent_in`.
+    pub(super) absent: BTreeSet<ReplicaId>,
+    pub(super) absent_in: Term,
     /// What a peer sent in its place, until the store has it.
     copy: Option<Entry>,
 }
@@ -62,6 +67,12 @@ impl Repairs {
         let range = self.damaged.range(first..=last);
         let missing = range.filter(|(_, damaged)| damaged.copy.is_none());
         missing.map(|(index, damaged)| (*index, damaged))
+    }
+
+    /// The same for one entry.
+    pub(super) fn missing_at(&mut self, log_id: LogId) -> Option<&mut Damaged> {
+        let damaged = self.damaged.get_mut(&log_id.index)?;
+        (damaged.log_id == log_id && damaged.copy.is_none()).then_some(damaged)
     }
 
     fn copy(&self, index: LogIndex) -> Option<&Entry> {
@@ -100,6 +111,9 @@ impl Raft {
                 log_id,
                 since: self.now,
                 ask_at: self.now,
+                found_in: self.hard_state.current_term,
+                absent: BTreeSet::new(),
+                absent_in: Term::default(),
                 copy: None,
             },
         );
@@ -245,10 +259,13 @@ impl Raft {
     pub(super) fn on_fetch_entry(&mut self, from: ReplicaId, body: FetchEntry) {
         let index = body.log_id.index;
         if index <= self.log.purged().index {
-            return self.replace_by_snapshot(from, index);
+            self.replace_by_snapshot(from, index);
+            return self.answer_purged(from, body.log_id);
         }
-        let has_it = self.log.contains(body.log_id);
-        if !has_it || self.is_damaged(index) {
+        if !self.log.contains(body.log_id) {
+            return self.answer_not_held(from, body.log_id);
+        }
+        if self.is_damaged(index) {
             return;
         }
         match self.fetch_log(index, index, 1, usize::MAX) {
@@ -334,8 +351,19 @@ impl Raft {
             }
             self.repairs.mended.insert(index, copy);
         }
+        self.offer_copy_below(index);
         self.on_entries_durable();
         self.advance_commit();
+    }
+
+    /// A store that writes its log anew from a damaged entry on could not do so
+    /// before what follows was mended: now it can, perhaps.
+    fn offer_copy_below(&mut self, index: LogIndex) {
+        let below = self.repairs.damaged.range(..index).next_back();
+        if let Some(copy) = below.and_then(|(_, damaged)| damaged.copy.clone()) {
+            let run = LogSlice::new(vec![copy]).expect("one entry is a run");
+            self.outputs.push_back(Output::Repair(run));
+        }
     }
 
     /// Entries up to `index` are gone, damage and all.

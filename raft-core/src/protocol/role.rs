@@ -4,10 +4,12 @@
 //! a follower no old tally.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::Raft;
 use super::event::{Event, StepDownReason};
 use super::log::RaftLog;
+use super::random::Random;
 use super::reads::{FollowerReads, LeaderRead};
 use super::replication::ProgressMap;
 use super::status::RoleKind;
@@ -188,8 +190,17 @@ impl Raft {
         self.note_next_leader(self.config.replica.node);
         self.idle_elections = 0;
         self.append_blank();
-        self.timers.heartbeat = self.now + self.config.heartbeat_interval;
+        self.timers.heartbeat = self.now + self.heartbeat_phase();
         self.begin_round();
+    }
+
+    /// When the second round comes; the others follow it in the usual interval. Random,
+    /// because groups that were elected together, as after a restart, would have their
+    /// rounds in step for ever. Of a stream of its own, so that elections are drawn as
+    /// if it were not there.
+    fn heartbeat_phase(&self) -> Duration {
+        let mut random = Random::new(self.boot ^ self.hard_state.current_term.get());
+        random.duration_between(Duration::ZERO, self.config.heartbeat_interval)
     }
 
     fn replace_role(&mut self, role: Role) {

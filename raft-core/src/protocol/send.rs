@@ -54,8 +54,8 @@ impl Raft {
         let (next, last) = (progress.next_index, self.log.last().index);
         let probing = progress.state != ProgressState::Replicate;
         let is_active = self.now.since(progress.last_contact) < self.config.election_timeout_min;
-        if next > last || (probing && !is_active) {
-            // A peer that does not answer is not sent entries over and over.
+        if next > last || (probing && (!is_active || progress.probe_had_entries)) {
+            // A peer that does not answer the probe is not sent entries over and over.
             return probing && self.send_append(node, LogSlice::empty());
         }
         let (entries, bytes) = (self.config.max_append_entries, self.config.max_append_bytes);

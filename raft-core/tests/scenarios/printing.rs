@@ -1,6 +1,6 @@
 //! The notation of messages, entries and states.
 
-use raft_core::message::{AppendEntries, AppendResult, Message, RequestVote};
+use raft_core::message::{Absence, AppendEntries, AppendResult, Message, RequestVote};
 use raft_core::protocol::{Persist, Status};
 use raft_core::{
     Entry, Envelope, LogId, LogIndex, Membership, MembershipChange, MembershipStep, Payload, Raft,
@@ -68,6 +68,10 @@ fn message(message: &Message) -> String {
         Message::FetchedEntry(body) => {
             format!("here is {}", entries(std::slice::from_ref(&body.entry)))
         }
+        Message::EntryAbsent(body) => match &body.absence {
+            Absence::NotHeld => format!("does not hold {}", body.log_id),
+            Absence::Purged { up_to, .. } => format!("has {} purged up to {up_to}", body.log_id),
+        },
     }
 }
 

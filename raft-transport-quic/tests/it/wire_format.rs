@@ -55,6 +55,7 @@ const fn number(message: &Message) -> usize {
         Message::TimeoutNow(_) => 15,
         Message::FetchEntry(_) => 16,
         Message::FetchedEntry(_) => 17,
+        Message::EntryAbsent(_) => 18,
     }
 }
 
@@ -63,7 +64,7 @@ fn there_are_golden_bytes_of_every_kind() {
     let mut kinds: Vec<_> = messages().iter().map(|(_, m)| number(m)).collect();
     kinds.dedup();
 
-    assert_eq!(kinds, (0..=17).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..=18).collect::<Vec<_>>());
 }
 
 /// `UPDATE_EXPECT=1` rewrites the file; a change of it needs a new `WIRE_VERSION`.

@@ -1,10 +1,13 @@
 //! One message of every kind, for the tests of the wire format.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use raft_core::message::{
-    AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply, Commit,
-    FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
-    ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
+    Absence, AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply,
+    Commit, EntryAbsent, FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote,
+    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RequestVote,
+    RequestVoteReply, TimeoutNow,
 };
 use raft_core::{
     ChangeMembershipError, Entry, GroupId, Incarnation, LogId, LogIndex, LogSlice, MemberInfo,
@@ -116,6 +119,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
                 round: 1000,
                 received: log,
                 durable: LogId::new(5, 42),
+                promise: Duration::from_millis(300),
             }),
         ),
         named("commit", Message::Commit(Commit { commit: index })),
@@ -215,7 +219,20 @@ fn rare_messages() -> Vec<(&'static str, Message)> {
                 entry: Entry::command(LogId::new(5, 42), REQUEST, Bytes::from_static(b"set x")),
             }),
         ),
+        ("entry_absent/not_held", absent(Absence::NotHeld)),
+        (
+            "entry_absent/purged",
+            absent(Absence::Purged {
+                up_to: LogId::new(5, 60),
+                membership: Box::new(Membership::of_ids([1, 2])),
+            }),
+        ),
     ]
+}
+
+const fn absent(absence: Absence) -> Message {
+    let log_id = LogId::new(4, 41);
+    Message::EntryAbsent(EntryAbsent { log_id, absence })
 }
 
 /// What goes over a snapshot's stream beside its chunks, as bodies of frames.

@@ -20,6 +20,9 @@ pub(crate) struct Memberships {
     history: Vec<(LogIndex, Arc<Membership>)>,
     /// Entries that brought a membership, and cannot be read.
     missing: BTreeSet<LogIndex>,
+    /// Those of them that are known not to be in force any more: a later one is, which
+    /// is committed.
+    passed: BTreeSet<LogIndex>,
 }
 
 impl Memberships {
@@ -39,7 +42,12 @@ impl Memberships {
             history.push((*index, Arc::clone(membership)));
         }
         let missing = missing_in(restored)?;
-        Ok(Self { history, missing })
+        let passed = BTreeSet::new();
+        Ok(Self {
+            history,
+            missing,
+            passed,
+        })
     }
 
     /// Whether it is known what every entry brought that may be in force.
@@ -50,22 +58,27 @@ impl Memberships {
     /// A peer's copy says what the damaged entry at `index` brought. It is in force
     /// from now on, unless a later one is.
     pub(crate) fn learn(&mut self, index: LogIndex, membership: &Membership) {
-        if self.missing.remove(&index) {
+        if self.missing.remove(&index) || self.passed.remove(&index) {
             self.insert(index, Arc::new(membership.clone()));
         }
     }
 
-    /// A snapshot says what is in force at `index`.
-    pub(crate) fn learn_up_to(&mut self, index: LogIndex, membership: &Arc<Membership>) {
+    /// A snapshot, or who has purged the log so far, says what is in force at
+    /// `index`. Answers whether that was not known.
+    pub(crate) fn learn_up_to(&mut self, index: LogIndex, membership: &Arc<Membership>) -> bool {
         let later = self.missing.split_off(&index.next());
-        let passed = std::mem::replace(&mut self.missing, later);
+        let mut passed = std::mem::replace(&mut self.missing, later);
+        let is_news = !passed.is_empty();
         let in_force = self.history.partition_point(|(i, _)| *i <= index);
         let known = self.history[in_force.saturating_sub(1)].0;
         if let Some(&last) = passed.last()
             && last > known
         {
+            passed.remove(&last);
             self.insert(last, Arc::clone(membership));
         }
+        self.passed.append(&mut passed);
+        is_news
     }
 
     fn insert(&mut self, index: LogIndex, membership: Arc<Membership>) {
@@ -82,6 +95,7 @@ impl Memberships {
             self.history.pop();
         }
         drop(self.missing.split_off(&index));
+        drop(self.passed.split_off(&index));
     }
 
     /// Forgets those that a later one replaced at or below `index`.
@@ -89,12 +103,14 @@ impl Memberships {
         let in_force = self.history.partition_point(|(i, _)| *i <= index);
         self.history.drain(..in_force.saturating_sub(1));
         self.missing = self.missing.split_off(&index.next());
+        self.passed = self.passed.split_off(&index.next());
     }
 
     /// Starts anew at a snapshot.
     pub(crate) fn reset(&mut self, index: LogIndex, membership: Arc<Membership>) {
         self.history = vec![(index, membership)];
         self.missing.clear();
+        self.passed.clear();
     }
 
     /// The membership in force at `index`; below the log's start, the one there.

@@ -293,6 +293,16 @@ impl RaftLog {
         }
     }
 
+    /// Somebody who has purged the log up to `index` says what is in force there.
+    /// Answers whether that was not known.
+    pub(crate) fn learn_membership_at(
+        &mut self,
+        index: LogIndex,
+        membership: &Arc<Membership>,
+    ) -> bool {
+        self.memberships.learn_up_to(index, membership)
+    }
+
     /// The entry that brought the membership in force.
     pub(crate) fn membership_index(&self) -> LogIndex {
         self.memberships.current().0

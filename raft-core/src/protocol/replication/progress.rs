@@ -46,8 +46,8 @@ pub(crate) struct Progress {
     received_rose_at: Timestamp,
     /// Whether it answered anything in this session.
     pub(crate) has_answered: bool,
-    /// When the latest round that it answered was begun.
-    pub(crate) answered_round_of: Timestamp,
+    /// Until when it votes for nobody else, by its answer to the latest round.
+    pub(crate) promised_until: Timestamp,
     /// The node lost this life's vote and answers in a later one.
     pub(crate) latest_life: Option<Incarnation>,
     /// Removed from the group: it is followed until then, to learn of it.
@@ -64,6 +64,9 @@ pub(crate) struct Progress {
     pub(crate) forwarded_up_to: LogIndex,
     /// The commit index it was told, as far as it holds the entries.
     pub(crate) commit_told: LogIndex,
+    /// Entries went with a probe at `next_index`. They may be on their way or wait for
+    /// its disk, so the probes that follow carry none, until it was silent for a while.
+    pub(crate) probe_had_entries: bool,
     /// A read of the log for its next append is under way.
     pub(crate) reads_log: bool,
     inflight: Inflight,
@@ -86,7 +89,7 @@ impl Progress {
             received: LogIndex::ZERO,
             received_rose_at: now,
             has_answered: false,
-            answered_round_of: Timestamp::ZERO,
+            promised_until: Timestamp::ZERO,
             latest_life: None,
             departs_at: None,
             snapshot_holds: LogIndex::ZERO,
@@ -95,6 +98,7 @@ impl Progress {
             acked_round: 0,
             forwarded_up_to: LogIndex::ZERO,
             commit_told: LogIndex::ZERO,
+            probe_had_entries: false,
             reads_log: false,
             inflight: Inflight::default(),
         }
@@ -115,7 +119,10 @@ impl Progress {
     /// An append up to `last_index` was sent; an empty one names the entry before `next_index`.
     pub(crate) fn sent(&mut self, last_index: LogIndex, bytes: usize, now: Timestamp) {
         match &mut self.state {
-            ProgressState::Probe { waiting } => *waiting = true,
+            ProgressState::Probe { waiting } => {
+                *waiting = true;
+                self.probe_had_entries |= last_index >= self.next_index;
+            }
             ProgressState::Replicate => {
                 if last_index >= self.next_index {
                     self.inflight.add(last_index, bytes, now);
@@ -231,11 +238,16 @@ impl Progress {
     pub(crate) fn begin_probing(&mut self, next_index: LogIndex) {
         self.state = ProgressState::Probe { waiting: false };
         self.next_index = next_index.max(self.match_index.next());
+        self.probe_had_entries = false;
         self.inflight.clear();
     }
 
-    /// The answer to a probe was lost, perhaps: allow another.
-    pub(crate) fn allow_probe(&mut self) {
+    /// The answer to a probe was lost, perhaps: allow another. Who was silent for as
+    /// long as `patience` has perhaps lost what it got.
+    pub(crate) fn allow_probe(&mut self, now: Timestamp, patience: Duration) {
+        if now.since(self.last_contact) >= patience {
+            self.probe_had_entries = false;
+        }
         if let ProgressState::Probe { waiting } = &mut self.state {
             *waiting = false;
         }

@@ -63,6 +63,31 @@ fn a_mended_entry_counts_as_a_copy_only_when_the_store_has_it() {
     assert_eq!((before, after), (LogId::new(1, 2), log_id));
 }
 
+/// A store that writes its log anew from there on can do so only now.
+#[test]
+fn a_copy_that_the_store_does_not_have_is_offered_again_once_the_next_above_is_mended() {
+    let mut restored = Restored::new_group(Membership::of_ids(1..=3));
+    restored.hard_state.current_term = Term::new(1);
+    let kind = EntryKind::Blank;
+    let log_ids = [1, 2, 3].map(|index| LogId::new(1, index));
+    restored.entries = log_ids.map(|log_id| EntryMeta { log_id, kind }).into();
+    restored.damaged = vec![LogIndex::new(1), LogIndex::new(3)];
+    let mut follower = replica_from(restored, |_| {});
+    for log_id in [log_ids[0], log_ids[2]] {
+        let entry = Entry::blank(log_id);
+        follower.receive(2, 1, Message::FetchedEntry(FetchedEntry { entry }));
+    }
+    follower.others.clear();
+
+    follower.step(Input::Repaired(log_ids[2]));
+
+    let offered = follower.others.iter().find_map(|output| match output {
+        Output::Repair(run) => run.first(),
+        _ => None,
+    });
+    assert_eq!(offered, Some(log_ids[0]));
+}
+
 #[test]
 fn a_repair_of_what_was_not_damaged_says_nothing() {
     let (mut follower, _) = follower_with_a_damaged_tail();

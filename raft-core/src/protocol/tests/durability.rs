@@ -35,6 +35,7 @@ fn a_heartbeat_tells_what_is_received_apart_from_what_is_durable() {
         round: 4,
         received,
         durable,
+        promise: Duration::from_millis(300),
     };
     assert_eq!(sent, [(2, Message::HeartbeatReply(reply))]);
 }

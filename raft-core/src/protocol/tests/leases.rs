@@ -38,6 +38,56 @@ fn a_lease_begins_when_the_round_was_sent_not_when_it_was_answered() {
     assert_eq!(leader.reads.len(), 1);
 }
 
+fn answer_promising(millis: u64) -> Message {
+    let agreed = LogId::new(2, 3);
+    Message::HeartbeatReply(HeartbeatReply {
+        session: 1,
+        round: 1,
+        received: agreed,
+        durable: agreed,
+        promise: Duration::from_millis(millis),
+    })
+}
+
+/// It may be configured otherwise than the leader.
+#[test]
+fn a_lease_ends_with_the_promise_of_the_follower_that_it_rests_on() {
+    let mut leader = leader();
+    leader.receive(2, 2, answer_promising(100));
+
+    leader.wait(Duration::from_millis(80 - 1));
+    leader.lease_read(1);
+    assert_eq!(leader.reads, [(1, Ok(LogIndex::new(3)))]);
+    leader.wait(Duration::from_millis(1));
+    leader.lease_read(2);
+
+    assert_eq!(leader.reads.len(), 1);
+}
+
+#[test]
+fn a_lease_ends_with_the_leaders_own_timeout_whatever_followers_promise() {
+    let mut leader = leader();
+    leader.receive(2, 2, answer_promising(10_000));
+
+    leader.wait(Duration::from_millis(240));
+    leader.lease_read(1);
+
+    assert!(leader.reads.is_empty());
+}
+
+#[test]
+fn a_follower_promises_its_own_shortest_election_timeout() {
+    let shorter = Duration::from_millis(123);
+    let mut follower = replica_with(3, 2, &[1], |c| c.election_timeout_min = shorter);
+
+    let sent = follower.receive(2, 2, heartbeat(1, 0));
+
+    let [(2, Message::HeartbeatReply(reply))] = sent[..] else {
+        panic!("a heartbeat is answered: {sent:?}");
+    };
+    assert_eq!(reply.promise, shorter);
+}
+
 #[test]
 fn without_a_lease_the_read_waits_for_a_round() {
     let mut leader = leader();

@@ -1,5 +1,6 @@
 //! The protocol, tested sentence by sentence. Here: the helpers that speak it.
 
+mod absence;
 mod attacks;
 mod commit;
 mod compaction;
@@ -8,6 +9,7 @@ mod damaged_memberships;
 mod durability;
 mod election;
 mod joint;
+mod known_bugs;
 mod leases;
 mod liars;
 mod lost_votes;
@@ -28,7 +30,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Consistency, Input, Output, Persist, Proposal, Raft, ReadLog, Restored, Ticket};
+use super::{
+    Consistency, Input, Output, Persist, Proposal, Raft, ReadLog, Restored, RoleKind, Ticket,
+};
 use crate::config::Config;
 use crate::entry::{Entry, EntryKind, EntryMeta, LogSlice};
 use crate::error::{ProposeError, ReadError};
@@ -121,6 +125,13 @@ impl Replica {
 
     pub(super) fn win_election(&mut self, size: u64) {
         self.wait_for_election_timeout();
+        // Damage has deadlines of its own.
+        for _ in 0..1000 {
+            if self.raft.status().role != RoleKind::Follower {
+                break;
+            }
+            self.wait_for_election_timeout();
+        }
         let proposed_term = self.term().next();
         for peer in 2..=size {
             let granted = Message::PreVoteReply(PreVoteReply {
@@ -351,12 +362,15 @@ pub(super) fn heartbeat(round: u64, commit: u64) -> Message {
     })
 }
 
+/// Out of any session it acknowledges and promises nothing.
 pub(super) fn heartbeat_reply(session: u64, round: u64, agreed: LogId) -> Message {
+    let millis = if session == 0 { 0 } else { 300 };
     Message::HeartbeatReply(HeartbeatReply {
         session,
         round,
         received: agreed,
         durable: agreed,
+        promise: Duration::from_millis(millis),
     })
 }
 

@@ -8,8 +8,8 @@ use crate::error::ChangeMembershipError;
 use crate::membership::MemberInfo;
 use crate::membership_change::MembershipChange;
 use crate::message::{
-    ChangeMembership, ChangeMembershipReply, Commit, FetchEntry, FetchedEntry, Propose,
-    ProposeRefused, ReadIndex, ReadIndexReply, TimeoutNow,
+    Absence, ChangeMembership, ChangeMembershipReply, Commit, EntryAbsent, FetchEntry,
+    FetchedEntry, Propose, ProposeRefused, ReadIndex, ReadIndexReply, TimeoutNow,
 };
 use crate::protocol::random::Random;
 use crate::protocol::{PersistToken, SnapshotOffer, SnapshotToken};
@@ -79,6 +79,7 @@ fn log_message(random: &mut Random) -> Message {
             round: number(random),
             received: log_id(random),
             durable: log_id(random),
+            promise: Duration::from_nanos(random.next()),
         }),
     }
 }
@@ -90,7 +91,7 @@ fn rare_message(random: &mut Random, boot: u64) -> Message {
     };
     let node = NodeId::new(1 + random.next() % 5);
     let info = MemberInfo::default();
-    match random.next() % 5 {
+    match random.next() % 6 {
         0 => Message::TimeoutNow(TimeoutNow {
             round: number(random),
         }),
@@ -101,6 +102,17 @@ fn rare_message(random: &mut Random, boot: u64) -> Message {
             entry: Entry::blank(log_id(random)),
         }),
         3 => {
+            let absence = match coin(random) {
+                true => Absence::NotHeld,
+                false => Absence::Purged {
+                    up_to: log_id(random),
+                    membership: Box::new(Membership::of_ids(1..=random.next() % 4)),
+                },
+            };
+            let log_id = log_id(random);
+            Message::EntryAbsent(EntryAbsent { log_id, absence })
+        }
+        4 => {
             let result = match coin(random) {
                 true => Ok(log_id(random)),
                 false => Err(ChangeMembershipError::LeaderNotReady),

@@ -207,6 +207,41 @@ fn an_append_lost_on_the_way_is_sent_again() {
     assert_eq!(appends_to(2, &resent), [(first, 1)]);
 }
 
+/// It answers heartbeats, so it lives: the append is slow, or waits for its disk.
+#[test]
+fn a_probe_that_is_repeated_carries_no_entries() {
+    let mut leader = leader_of(3, 2, &[1]);
+    let (session, agreed) = (session_of(2), LogId::new(1, 1));
+
+    let mut repeated = Vec::new();
+    for round in 1..=8 {
+        repeated.extend(leader.receive(2, 2, heartbeat_reply(session, round, LogId::ZERO)));
+        repeated.extend(leader.wait(Duration::from_millis(50)));
+    }
+    assert_eq!(appends_to(2, &repeated), [(agreed, 0); 8]);
+    // The first one was lost: one round trip later the entries go.
+    let sent = leader.receive(2, 2, accepted(session, agreed, agreed));
+
+    assert_eq!(appends_to(2, &sent), [(agreed, 1)]);
+}
+
+#[test]
+fn a_follower_that_comes_back_gets_entries_with_the_first_probe() {
+    let mut leader = leader_of(3, 2, &[1]);
+    let agreed = LogId::new(1, 1);
+    for round in 1..=8 {
+        leader.receive(3, 2, heartbeat_reply(session_of(3), round, LogId::ZERO));
+        leader.wait(Duration::from_millis(50));
+    }
+
+    leader.receive(2, 2, heartbeat_reply(session_of(2), 8, LogId::ZERO));
+    let first = leader.wait(Duration::from_millis(50));
+    let second = leader.wait(Duration::from_millis(50));
+
+    assert_eq!(appends_to(2, &first), [(agreed, 1)]);
+    assert_eq!(appends_to(2, &second), [(agreed, 0)]);
+}
+
 #[test]
 fn a_follower_that_restarted_within_the_term_is_told_again_where_the_logs_agree() {
     let mut leader = leader_of(3, 2, &[]);

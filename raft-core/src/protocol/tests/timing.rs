@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::ConfigError;
-use crate::protocol::RoleKind;
+use crate::protocol::{Event, RoleKind};
 
 const SHORTEST: Duration = Duration::from_millis(300);
 const LONGEST: Duration = Duration::from_millis(500);
@@ -168,4 +168,43 @@ fn timeouts_that_heartbeats_cannot_keep_up_with_are_refused() {
     let refusal = config.validate().unwrap_err();
 
     assert!(matches!(refusal, ConfigError::HurriedElections { .. }));
+}
+
+/// The rounds of a leader with this seed: when they began after it was elected.
+fn rounds_after_election(seed: u64) -> Vec<Duration> {
+    let mut leader = replica_with(3, 1, &[], |config| config.seed = seed);
+    leader.win_election(3);
+    let elected_at = leader.now;
+    let mut rounds = Vec::new();
+    while rounds.len() < 3 {
+        let sent = leader.wait_for_election_timeout();
+        if sent.iter().any(|(_, m)| matches!(m, Message::Heartbeat(_))) {
+            rounds.push(leader.now - elected_at);
+        }
+    }
+    rounds
+}
+
+/// Groups that were elected together would have all their heartbeats in step (openraft
+/// #1959).
+#[test]
+fn the_rounds_of_a_leadership_have_a_random_phase_and_the_first_one_is_not_delayed() {
+    let interval = Duration::from_millis(50);
+    let mut phases = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        let rounds = rounds_after_election(seed);
+
+        assert!(rounds[0] <= interval, "{rounds:?}");
+        assert_eq!(rounds[1] - rounds[0], interval);
+        assert_eq!(rounds[2] - rounds[1], interval);
+        assert_eq!(rounds, rounds_after_election(seed));
+        phases.insert(rounds[0].as_millis() / 10);
+    }
+    assert_eq!(phases.len(), 5, "all fifths of an interval");
+
+    // Round 1 is begun by the election itself.
+    let mut leader = leader_of(3, 2, &[]);
+    leader.receive(2, 2, heartbeat_reply(session_of(2), 1, LogId::ZERO));
+    let dropped = |o: &Output| matches!(o, Output::Event(Event::MessageDropped { .. }));
+    assert!(!leader.others.iter().any(dropped));
 }

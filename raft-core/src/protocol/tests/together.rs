@@ -1,6 +1,7 @@
 //! Several inputs taken in as one step mean what they mean one after the other.
 
 use super::*;
+use crate::message::FetchEntry;
 
 /// A follower whose disk was asked for entries 1 to 3 of term 2 and is not done.
 fn with_three_entries_under_way() -> Replica {
@@ -117,6 +118,29 @@ fn a_vote_and_a_later_term_in_one_step_leave_no_second_vote_in_the_earlier_term(
     assert_eq!(persist.hard_state, Some(saved));
     let granted = [(2, vote(3, true)), (3, vote(4, true)), (2, vote(3, false))];
     assert_eq!(voter.finish_writes(), granted);
+}
+
+/// A crash would bring the entry back until the cut is on disk.
+#[test]
+fn who_cuts_an_entry_does_not_say_in_the_same_step_that_it_lacks_it() {
+    let mut follower = with_three_entries_under_way();
+    follower.finish_writes();
+    let log_id = LogId::new(2, 3);
+    let asks = Message::FetchEntry(FetchEntry { log_id });
+
+    let sent = follower.step_all(vec![
+        arrival(2, 2, append(LogId::new(2, 3), &[], 0)),
+        arrival(3, 4, append(LogId::new(2, 1), &[4], 0)),
+        arrival(3, 4, asks.clone()),
+    ]);
+    let lacks = |sent: &[(u64, Message)]| {
+        let mut kinds = sent.iter().map(|(_, message)| message.name());
+        kinds.any(|name| name == "entry_absent")
+    };
+    assert!(!lacks(&sent));
+    assert!(!lacks(&follower.finish_writes()));
+
+    assert!(lacks(&follower.receive(3, 4, asks)));
 }
 
 #[test]

@@ -34,7 +34,8 @@ impl World {
         self.schedule(length, Event::Health { node, life, health });
     }
 
-    /// An entry of a node is damaged, if another node can make good for it.
+    /// An entry of a node is damaged, if another node can make good for it, or if it
+    /// is not committed: then the others can go on without it.
     ///
     /// Where members may go, whoever holds the only other copy may, too: there
     /// only such entries are damaged as the state machine will not need again.
@@ -51,7 +52,7 @@ impl World {
         let drawn = self.fault_random.between(first.get(), last.get());
         let index = LogIndex::new(drawn);
         let kind = disk.log.entry(index).map(crate::entry::Entry::kind);
-        if self.is_safe_elsewhere(place, index) {
+        if self.is_safe_elsewhere(place, index) || self.is_here_alone(place, index) {
             self.report.fault(match kind {
                 Some(EntryKind::Membership) => "a membership was damaged",
                 _ => "an entry was damaged",
@@ -61,6 +62,21 @@ impl World {
                 .line(self.now, || format!("{id} has {index} damaged"));
             self.nodes[place].disk.damaged.insert(index);
         }
+    }
+
+    /// Whether nobody else has the entry, and it is not committed: so it cannot be if
+    /// the node has others to vote with. Who lost its vote could say no more whether it
+    /// held the entry.
+    fn is_here_alone(&self, place: usize, index: LogIndex) -> bool {
+        let own = &self.nodes[place].disk.log;
+        let mut others = self.nodes.iter().enumerate().filter(|(o, _)| *o != place);
+        self.founders.voters().len() > 1
+            && self.faults.lose_vote == 0
+            && index > self.checkers.committed.last().index
+            && others.all(|(_, node)| {
+                let agrees = node.disk.log.digest_at(index) == own.digest_at(index);
+                !agrees && !node.disk.damaged.contains(&index)
+            })
     }
 
     /// Whether nobody else has the entry damaged, and a member has it whole.
@@ -116,6 +132,9 @@ impl Node {
                 }
                 Output::Event(protocol::Event::SnapshotInstalled { snapshot }) => {
                     self.missing = self.missing.split_off(&snapshot.index.next());
+                }
+                Output::Event(protocol::Event::DamageIsCommitted { up_to, .. }) => {
+                    self.missing = self.missing.split_off(&up_to.next());
                 }
                 _ => {}
             }

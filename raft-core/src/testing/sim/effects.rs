@@ -193,6 +193,12 @@ impl World {
             protocol::Event::BecameLeader { .. } => self.report.leaders += 1,
             protocol::Event::EntryDamaged { .. } => self.report.mark("a damaged entry was found"),
             protocol::Event::EntryMended { .. } => self.report.mark("a damaged entry was mended"),
+            protocol::Event::DamageIsCommitted { .. } => {
+                self.report.mark("damage was found to be committed");
+            }
+            protocol::Event::DamageIsCut { .. } => {
+                self.report.mark("damage that was never committed was cut");
+            }
             protocol::Event::MembershipInForce { ref membership, .. } => {
                 let is_back = |n: &Node| !n.past_lives.is_empty() && membership.votes(n.replica);
                 if self.nodes.iter().any(is_back) {
@@ -211,11 +217,12 @@ impl World {
             {
                 self.report.mark("two candidates stood in one term");
             }
-            protocol::Event::SteppedDown { reason, .. } => match (was, reason) {
+            protocol::Event::SteppedDown { term, reason } => match (was, reason) {
                 (Some(RoleKind::Leader), StepDownReason::HigherTerm) => {
                     self.report.mark("a leader was deposed by a higher term");
                 }
                 (Some(RoleKind::Leader), StepDownReason::Removed) => {
+                    self.removed_leaders.insert((term, id));
                     self.report.mark("a leader removed itself");
                 }
                 (_, StepDownReason::QuorumLost) => self.report.mark("a leader lost its quorum"),

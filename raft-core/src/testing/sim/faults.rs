@@ -135,6 +135,7 @@ impl World {
         config.replica = node.replica;
         config.seed = self.start_random.next();
         config.election_priority = node.priority;
+        config.election_timeout_min = node.patience;
         // A snapshot was restored and the log did not follow: it does now.
         let state = &node.machine.state;
         if let Some(origin) = state

@@ -1,6 +1,7 @@
 //! One simulated node: a replica of the protocol, its disk and its state machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) drift: i64,
     /// How readily it campaigns.
     pub(crate) priority: u8,
+    /// Its shortest election timeout.
+    pub(crate) patience: Duration,
     /// Who it starts with, if its log and state do not say.
     pub(crate) founders: Membership,
     tickets: u64,
@@ -93,6 +96,7 @@ impl Node {
             unread: BTreeSet::new(),
             drift: 0,
             priority: u8::MAX,
+            patience: Duration::ZERO,
             founders,
             tickets: 0,
         }
@@ -123,7 +127,7 @@ impl Node {
         let since_start = i128::from(now - self.started_at);
         let shown = since_start * i128::from(MILLION + self.drift) / i128::from(MILLION);
         let shown = u64::try_from(shown).unwrap_or(0);
-        Timestamp::after_start(std::time::Duration::from_micros(shown))
+        Timestamp::after_start(Duration::from_micros(shown))
     }
 
     /// The moment in the world at which its clock shows `time`.

@@ -271,6 +271,16 @@ pub(crate) fn draw_priorities(size: usize, random: &mut Random) -> Vec<u8> {
     (0..size).map(|_| draw()).collect()
 }
 
+/// How long each node waits at least before it campaigns: all alike in most runs.
+pub(crate) fn draw_patience(size: usize, usual: Duration, random: &mut Random) -> Vec<Duration> {
+    let differ = random.chance(3000);
+    let mut draw = || match differ {
+        true => Duration::from_millis(random.between(100, 400)),
+        false => usual,
+    };
+    (0..size).map(|_| draw()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random::Concern;

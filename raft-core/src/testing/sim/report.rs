@@ -80,6 +80,8 @@ pub const MARKS: &[&str] = &[
     "another leader left the joint membership",
     "a damaged entry was found",
     "a damaged entry was mended",
+    "damage that was never committed was cut",
+    "damage was found to be committed",
     "the disk of a leader fell ill",
     "the disk of a follower fell ill",
     "a removed node was wiped",

@@ -3,7 +3,7 @@
 //! Two runs with the same digest went the same way.
 
 use super::image::mix;
-use crate::message::{AppendResult, Envelope, Message};
+use crate::message::{Absence, AppendResult, Envelope, Message};
 use crate::types::{LogId, LogIndex};
 
 /// The trace of one run.
@@ -81,6 +81,10 @@ pub(crate) fn digest(envelope: &Envelope) -> u64 {
         Message::TimeoutNow(m) => [17, m.round, 0, 0],
         Message::FetchEntry(m) => [18, id(m.log_id), 0, 0],
         Message::FetchedEntry(m) => [19, id(m.entry.log_id), m.entry.size() as u64, 0],
+        Message::EntryAbsent(m) => match &m.absence {
+            Absence::NotHeld => [20, id(m.log_id), 0, 0],
+            Absence::Purged { up_to, .. } => [20, id(m.log_id), 1, id(*up_to)],
+        },
     };
     numbers.into_iter().fold(start, mix)
 }

@@ -4,7 +4,7 @@
 //! order of a hash map, so a seed always goes the same way.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::aim::Aim;
@@ -14,7 +14,8 @@ use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
 use super::plan::{
-    Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_priorities, draw_replicas,
+    Faults, Plan, draw_config, draw_drift, draw_drift_bound, draw_patience, draw_priorities,
+    draw_replicas,
 };
 use super::random::{Concern, Random};
 use super::report::Report;
@@ -131,6 +132,8 @@ pub(crate) struct World {
     pub(crate) clients_stop_at: u64,
     pub(crate) checkers: Checkers,
     pub(crate) candidates: BTreeMap<Term, NodeId>,
+    /// Who stepped down because a committed membership has no vote for it.
+    pub(crate) removed_leaders: BTreeSet<(Term, NodeId)>,
     /// The step under way is a request that a lease may answer.
     pub(crate) may_use_lease: bool,
     pub(crate) trace: Trace,
@@ -187,6 +190,7 @@ impl World {
         };
         let leases_hold = drift_bound <= config.max_clock_drift_ppm;
         let priorities = draw_priorities(size, &mut random);
+        let patience = draw_patience(size, config.election_timeout_min, &mut random);
         let mut nodes = Vec::new();
         for number in 1..=size as u64 {
             let is_founder = number <= founders as u64;
@@ -198,6 +202,7 @@ impl World {
             let mut node = Node::new(number, known);
             node.drift = draw_drift(drift_bound, &mut random);
             node.priority = priorities[nodes.len()];
+            node.patience = patience[nodes.len()];
             nodes.push(node);
         }
         Self {
@@ -218,6 +223,7 @@ impl World {
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
+            removed_leaders: BTreeSet::new(),
             may_use_lease: false,
             report: Report {
                 runs: 1,

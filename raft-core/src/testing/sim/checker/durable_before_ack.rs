@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::Check;
 use crate::hard_state::HardState;
-use crate::message::{AppendResult, Envelope, Message};
+use crate::message::{Absence, AppendResult, Envelope, Message};
 use crate::testing::sim::image::LogImage;
 use crate::testing::sim::report::Violation;
 use crate::types::{LogId, ReplicaId};
@@ -42,6 +42,9 @@ pub(crate) fn sends(envelope: &Envelope, durable: DurableState<'_>) -> Check {
             AppendResult::Rejected { .. } => None,
         },
         Message::HeartbeatReply(reply) => entry_claim(envelope, durable, reply.durable),
+        Message::EntryAbsent(answer) if answer.absence == Absence::NotHeld => {
+            absence_claim(envelope, durable, answer.log_id)
+        }
         _ => None,
     };
     match claim {
@@ -79,10 +82,17 @@ fn entry_claim(envelope: &Envelope, durable: DurableState<'_>, id: LogId) -> Opt
     (!holds).then(|| format!("{id} durable, the disk ends at {}", durable.log.last()))
 }
 
+/// What is wrong with saying that `id` is not on disk, if anything.
+fn absence_claim(envelope: &Envelope, durable: DurableState<'_>, id: LogId) -> Option<String> {
+    let has_moved_on = durable.hard_state.current_term > envelope.term;
+    let holds = !has_moved_on && durable.log.contains(id);
+    holds.then(|| format!("not to hold {id}, the disk does"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{AppendReply, RequestVote, RequestVoteReply};
+    use crate::message::{AppendReply, EntryAbsent, RequestVote, RequestVoteReply};
     use crate::testing::sim::image::tests::image;
     use crate::types::{GroupId, Term};
 
@@ -158,6 +168,16 @@ mod tests {
         assert!(from_disk(&envelope, 3, None, &[1]).is_err());
         assert!(from_disk(&envelope, 3, None, &[1, 2]).is_err());
         from_disk(&envelope, 3, None, &[1, 3]).unwrap();
+    }
+
+    #[test]
+    fn an_entry_that_is_on_disk_and_called_absent_is_caught() {
+        let absence = Absence::NotHeld;
+        let log_id = LogId::new(2, 2);
+        let envelope = message(3, Message::EntryAbsent(EntryAbsent { log_id, absence }));
+        assert!(from_disk(&envelope, 3, None, &[1, 2]).is_err());
+        from_disk(&envelope, 3, None, &[1, 1]).unwrap();
+        from_disk(&envelope, 4, None, &[1, 2]).unwrap();
     }
 
     #[test]
