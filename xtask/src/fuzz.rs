@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -65,11 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let input = std::path::absolute(input).context("where is the input?")?;
         return util::run(command.arg(input));
     }
+    let started = Instant::now();
     let findings = search(&mut command, arguments)?;
-    println!(
-        "\n{} executions in {} minutes",
-        findings.executions, arguments.minutes
-    );
+    let seconds = started.elapsed().as_secs();
+    println!("\n{} executions in {seconds} s", findings.executions);
     match findings.reproducer {
         None => Ok(()),
         Some(path) => bail!("{}", report(&path, &arguments.target)),

@@ -109,6 +109,7 @@ impl Replica {
             ..self.raft.config().clone()
         };
         self.is_lazy = false;
+        self.waiting.clear();
         self.raft = Raft::restore(config, restored, self.at())
             .expect("a replica starts from what it made durable");
     }

@@ -4,4 +4,5 @@
 //! may change between minor versions.
 
 pub mod conformance;
+pub mod linearizability;
 pub mod sim;
