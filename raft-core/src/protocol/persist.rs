@@ -59,11 +59,12 @@ impl Raft {
     pub(super) fn stage_truncation(&mut self, from: LogIndex) {
         self.repairs_truncated(from);
         self.durability.cut(from.previous().unwrap_or_default());
-        if self.staged.first_entry.is_some_and(|first| first < from) {
-            // Only entries that no disk has seen yet: they are just not written.
+        // Entries that no disk has seen yet are just not written.
+        let unseen = self.staged.first_entry.filter(|first| *first <= from);
+        self.staged.first_entry = unseen.filter(|first| *first < from);
+        if unseen.is_some() {
             return;
         }
-        self.staged.first_entry = None;
         self.staged.truncate_from = Some(
             self.staged
                 .truncate_from

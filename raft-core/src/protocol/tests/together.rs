@@ -52,6 +52,23 @@ fn what_came_and_went_within_a_step_is_not_written() {
     assert_eq!(ids, [LogId::new(2, 1), LogId::new(4, 2)]);
 }
 
+/// The disk ends before it, and refuses to cut beyond its end.
+#[test]
+fn what_a_step_appends_and_replaces_from_its_first_entry_on_needs_no_cut() {
+    let mut follower = replica_of(3, 2, &[]).with_slow_disk();
+
+    follower.step_all(vec![
+        arrival(2, 2, append(LogId::ZERO, &[2, 2], 0)),
+        arrival(3, 4, append(LogId::ZERO, &[4], 0)),
+    ]);
+
+    let [persist] = &follower.unfinished[..] else {
+        panic!("one request is enough: {:?}", follower.unfinished);
+    };
+    assert_eq!(persist.truncate_from, None);
+    assert_eq!(persist.entries.last(), Some(LogId::new(4, 1)));
+}
+
 #[test]
 fn large_runs_are_written_one_by_one_and_count_one_by_one() {
     const RUN: u64 = 20;

@@ -1,7 +1,7 @@
 //! Clients ask: at their own pace, and as probes while a group recovers.
 
 use super::checker::Check;
-use super::workload::Request;
+use super::workload::{Request, value_of};
 use super::world::{Event, World};
 use crate::protocol::{Consistency, Input, Raft};
 
@@ -51,6 +51,8 @@ impl World {
                     let proposal = node.proposal(command);
                     let (request, command) =
                         (node.request(proposal.ticket), proposal.command.clone());
+                    let value = value_of(&command);
+                    self.checkers.register.writes(request, value, self.now);
                     self.checkers.proposals.proposed(request, command);
                     proposal
                 };
@@ -62,7 +64,11 @@ impl World {
                     let ticket = node.next_ticket();
                     match consistency {
                         Consistency::Stale => drop(node.stale_reads.insert(ticket)),
-                        _ => self.checkers.reads.began(node.request(ticket)),
+                        _ => {
+                            let request = node.request(ticket);
+                            self.checkers.reads.began(request);
+                            self.checkers.register.reads(request, self.now);
+                        }
                     }
                     if consistency == Consistency::Lease {
                         node.lease_reads.insert(ticket);

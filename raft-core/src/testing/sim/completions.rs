@@ -170,6 +170,7 @@ impl World {
             let request = self.nodes[place].request(ticket);
             self.checkers.proposals.acknowledged(request, index)?;
             self.checkers.reads.acknowledged(index);
+            self.checkers.register.acknowledged(request, self.now);
             self.nodes[place].has_written = true;
             self.report.acknowledged += 1;
             if !leads {

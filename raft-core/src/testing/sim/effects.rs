@@ -160,6 +160,9 @@ impl World {
                     .line(self.now, || format!("{id} fails {ticket:?}: {words}"));
                 self.count_failure(&error);
                 let request = self.nodes[place].request(ticket);
+                if error.is_refusal() {
+                    self.checkers.register.refused(request);
+                }
                 self.checkers.proposals.failed(request, error.is_refusal())
             }
             Output::ReadDone { ticket, result } => self.read_done(place, ticket, result.ok()),
@@ -316,7 +319,7 @@ impl World {
         if !leads {
             self.report.mark("a read was served on a follower");
         }
-        let applied = node.machine.state.applied();
+        let (applied, value) = (node.machine.state.applied(), node.machine.state.value);
         if node.stale_reads.remove(&ticket) {
             self.report.mark("a local read was served");
             return reads::local(id, index, applied);
@@ -327,6 +330,9 @@ impl World {
                 lease::serves(id, seen.term(), self.checkers.elections.latest())?;
             }
         }
+        self.checkers
+            .register
+            .read(request, value, applied, self.now);
         self.checkers.reads.served(id, request, index, applied)
     }
 }

@@ -127,6 +127,12 @@ impl LogImage {
         entries: &LogSlice,
     ) -> Result<(), Violation> {
         if let Some(place) = truncate_from.and_then(position) {
+            if place >= self.entries.len() {
+                let (from, last) = (truncate_from.unwrap_or_default(), self.last());
+                let reason =
+                    format!("what begins at {from} is to be cut, behind the end at {last}");
+                return Err(Violation::new("persist in order", reason));
+            }
             self.entries.truncate(place);
             self.digests.truncate(place);
             let last = self.last().index;

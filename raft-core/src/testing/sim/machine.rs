@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::image::{LogImage, digest_after};
+use super::workload::value_of;
 use crate::entry::{Entry, Payload};
 use crate::membership::Membership;
 use crate::protocol::{Apply, SnapshotToken};
@@ -18,6 +19,8 @@ use crate::types::{LogId, LogIndex};
 pub(crate) struct State {
     pub(crate) last: LogId,
     pub(crate) digest: u64,
+    /// What the last command wrote.
+    pub(crate) value: Option<u64>,
     pub(crate) membership: Option<Arc<Membership>>,
     /// The log that a snapshot stands for, if the state came from one.
     pub(crate) origin: Option<Arc<LogImage>>,
@@ -35,6 +38,7 @@ impl State {
 pub(crate) struct SnapshotImage {
     pub(crate) last: LogId,
     pub(crate) digest: u64,
+    pub(crate) value: Option<u64>,
     pub(crate) membership: Arc<Membership>,
     pub(crate) log: Arc<LogImage>,
 }
@@ -83,8 +87,12 @@ impl Machine {
     pub(crate) fn apply(&mut self, entry: &Entry) {
         self.state.last = entry.log_id;
         self.state.digest = digest_after(self.state.digest, entry);
-        if let Payload::Membership(membership) = &entry.payload {
-            self.state.membership = Some(Arc::new(membership.as_ref().clone()));
+        match &entry.payload {
+            Payload::Blank => {}
+            Payload::Command { data, .. } => self.state.value = Some(value_of(data)),
+            Payload::Membership(membership) => {
+                self.state.membership = Some(Arc::new(membership.as_ref().clone()));
+            }
         }
     }
 
@@ -93,6 +101,7 @@ impl Machine {
         self.state = State {
             last: snapshot.last,
             digest: snapshot.digest,
+            value: snapshot.value,
             membership: Some(Arc::clone(&snapshot.membership)),
             origin: Some(Arc::clone(&snapshot.log)),
         };

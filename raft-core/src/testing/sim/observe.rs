@@ -102,6 +102,9 @@ impl World {
         self.report.committed += new.len() as u64;
         for entry in new {
             self.checkers.proposals.committed(entry)?;
+            if let Payload::Command { request, .. } = &entry.payload {
+                self.checkers.register.committed(*request, entry.index());
+            }
             if let Payload::Membership(membership) = &entry.payload {
                 self.checkers.operations.committed(membership)?;
                 let before = entry.index().previous().unwrap_or_default();

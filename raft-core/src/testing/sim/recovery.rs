@@ -235,6 +235,7 @@ impl World {
             }
         }
         self.checkers.reads.all_ended()?;
+        self.checkers.register.judge()?;
         for (request, index) in self.checkers.proposals.acknowledgements() {
             for node in self.nodes.iter().filter(is_member) {
                 let is_in_state = node.machine.durable.applied() >= index;

@@ -56,6 +56,7 @@ impl World {
         let image = SnapshotImage {
             last: state.last,
             digest: state.digest,
+            value: state.value,
             membership: raft.membership_at(state.applied()),
             log: Arc::new(node.log.prefix(state.applied())),
         };

@@ -80,3 +80,9 @@ impl Workload {
         command.into()
     }
 }
+
+/// What a command writes: the number that sets it apart.
+pub(crate) fn value_of(command: &[u8]) -> u64 {
+    let number = command.first_chunk().copied().unwrap_or_default();
+    u64::from_le_bytes(number)
+}

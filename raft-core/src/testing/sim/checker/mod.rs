@@ -17,6 +17,7 @@ pub(crate) mod membership_safety;
 pub(crate) mod operations;
 pub(crate) mod proposals;
 pub(crate) mod reads;
+pub(crate) mod register;
 pub(crate) mod replication;
 pub(crate) mod state_machine_safety;
 pub(crate) mod vote_uniqueness;
@@ -85,6 +86,7 @@ pub(crate) struct Checkers {
     pub(crate) committed: committed::Committed,
     pub(crate) proposals: proposals::Proposals,
     pub(crate) reads: reads::Reads,
+    pub(crate) register: register::Register,
     pub(crate) replication: replication::Replication,
     pub(crate) operations: operations::Operations,
 }

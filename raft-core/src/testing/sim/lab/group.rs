@@ -9,6 +9,7 @@ use super::super::network::is_answer;
 use super::super::plan::{Faults, Plan};
 use super::super::random::{Concern, Random};
 use super::super::report::Report;
+use super::super::workload::value_of;
 use super::super::world::{Phase, World};
 use super::{FRAME, MS};
 use crate::config::Config;
@@ -32,6 +33,9 @@ pub(super) struct Group {
     last_command: u64,
 }
 
+/// Numbers from here on are the lab's; the world's own clients begin with 1.
+const FIRST_COMMAND: u64 = 1 << 32;
+
 impl Group {
     /// A group with the default configuration on perfect links.
     pub(super) fn new(seed: u64, size: usize, trace: bool) -> Self {
@@ -53,7 +57,7 @@ impl Group {
             random: Random::stream(seed, Concern::Operator),
             connected: vec![true; size],
             seed,
-            last_command: 0,
+            last_command: FIRST_COMMAND,
         };
         for place in 0..size {
             group.restart(place);
@@ -166,6 +170,8 @@ impl Group {
         }
         let proposal = node.proposal(command.clone());
         let request = node.request(proposal.ticket);
+        let (value, now) = (value_of(&command), self.world.now);
+        self.world.checkers.register.writes(request, value, now);
         self.world.checkers.proposals.proposed(request, command);
         let check = self.world.handle(place, Input::Propose(vec![proposal]));
         self.hold(check);
