@@ -35,6 +35,14 @@ pub enum EntryKind {
     Membership,
 }
 
+/// About what an entry takes beside its payload, in bytes.
+const FRAME: usize = 32;
+
+/// The size of the entry that a command of `length` bytes becomes.
+pub(crate) const fn size_of_command(length: usize) -> usize {
+    FRAME + length
+}
+
 /// One entry of the log.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -83,7 +91,6 @@ impl Entry {
     /// About how many bytes the entry takes in memory, on the wire and on disk;
     /// what every byte limit counts.
     pub fn size(&self) -> usize {
-        const FRAME: usize = 32;
         const MEMBER: usize = 64;
         FRAME
             + match &self.payload {

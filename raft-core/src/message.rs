@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, LogSlice};
+use crate::entry::{Entry, LogSlice, size_of_command};
 use crate::error::ChangeMembershipError;
 use crate::membership::Membership;
 use crate::membership_change::MembershipChange;
@@ -98,11 +98,13 @@ impl Message {
 
     /// About how many bytes of entries and commands it carries.
     pub fn payload_bytes(&self) -> usize {
-        const FRAME: usize = 32;
         match self {
             Self::AppendEntries(body) => body.entries.size(),
             Self::Propose(body) => {
-                let sizes = body.commands.iter().map(|(_, data)| data.len() + FRAME);
+                let sizes = body
+                    .commands
+                    .iter()
+                    .map(|(_, data)| size_of_command(data.len()));
                 sizes.sum()
             }
             Self::FetchedEntry(body) => body.entry.size(),

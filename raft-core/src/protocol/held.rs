@@ -13,6 +13,7 @@ use super::Raft;
 use super::input::Ticket;
 use super::role::Role;
 use crate::config::DuringTransfer;
+use crate::entry::size_of_command;
 use crate::error::ProposeError;
 use crate::time::Timestamp;
 use crate::types::RequestId;
@@ -61,7 +62,7 @@ impl Raft {
             return Err(ProposeError::Overloaded { pending });
         }
         let deadline = self.now + self.config.request_timeout;
-        self.held.bytes += command.len();
+        self.held.bytes += size_of_command(command.len());
         self.held.queue.push_back(Held {
             request,
             command,
@@ -114,7 +115,12 @@ impl Raft {
     pub(super) fn drop_held_of_others(&mut self) {
         let boot = self.boot;
         self.held.queue.retain(|held| held.request.boot == boot);
-        self.held.bytes = self.held.queue.iter().map(|h| h.command.len()).sum();
+        self.held.bytes = self
+            .held
+            .queue
+            .iter()
+            .map(|h| size_of_command(h.command.len()))
+            .sum();
     }
 
     /// Gives up on proposals that waited too long for a leader; they are in no log.
@@ -126,7 +132,7 @@ impl Raft {
             .is_some_and(|held| held.deadline <= self.now)
         {
             let late = self.held.queue.pop_front().expect("front was just seen");
-            self.held.bytes -= late.command.len();
+            self.held.bytes -= size_of_command(late.command.len());
             if late.request.boot == self.boot {
                 self.fail_proposal(Ticket(late.request.sequence), ProposeError::NoLeader);
             }

@@ -13,7 +13,7 @@ use super::input::{Proposal, Ticket};
 use super::output::Output;
 use super::pending_proposals::PendingProposal;
 use super::role::Role;
-use crate::entry::{Entry, LogSlice, Payload};
+use crate::entry::{Entry, LogSlice, Payload, size_of_command};
 use crate::error::ProposeError;
 use crate::message::{Envelope, Message, Propose, ProposeRefused};
 use crate::types::{LogId, LogIndex, RequestId, Term};
@@ -104,9 +104,10 @@ impl Raft {
         Ok(())
     }
 
-    /// Whether a leader may append this much more. One that holds nothing takes
-    /// anything, so that no proposal is refused for ever.
-    fn has_room_for(&self, size: usize) -> bool {
+    /// Whether a leader may append a command of this length. One that holds nothing
+    /// takes anything, so that no proposal is refused for ever.
+    fn has_room_for(&self, length: usize) -> bool {
+        let size = size_of_command(length);
         match &self.role {
             Role::Leader(leader) => {
                 let waiting = leader.unfinished_bytes + self.held.bytes();

@@ -237,3 +237,24 @@ fn a_proposal_waits_for_the_successor_that_was_just_voted_for() {
     let is_forwarded = |(to, m): &(u64, Message)| *to == 2 && matches!(m, Message::Propose(_));
     assert!(sent.iter().any(is_forwarded), "{sent:?}");
 }
+
+/// Else they would exceed the bound together once they are appended.
+#[test]
+fn what_waits_for_a_transfer_counts_as_the_entries_that_it_becomes() {
+    const COMMAND: usize = 7;
+    const FRAME: usize = 32;
+    let mut leader = replica_with(3, 1, &[1, 1], |config| {
+        config.max_uncommitted_bytes = 4 * (COMMAND + FRAME);
+    });
+    leader.win_election(3);
+    let end = LogId::new(2, 3);
+    leader.receive(2, 2, accepted(session_of(2), end, end));
+    leader.transfer(1, Some(THREE));
+
+    for ticket in 1..=5 {
+        leader.propose(ticket);
+    }
+
+    let refused: Vec<_> = leader.failed.iter().map(|(ticket, _)| *ticket).collect();
+    assert_eq!(refused, [5]);
+}

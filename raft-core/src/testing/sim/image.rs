@@ -61,6 +61,12 @@ impl LogImage {
         &self.entries[start.min(self.entries.len())..]
     }
 
+    /// The entries above `index`.
+    pub(crate) fn after(&self, index: LogIndex) -> &[Entry] {
+        let start = usize::try_from(index.get()).unwrap_or(usize::MAX);
+        &self.entries[start.min(self.entries.len())..]
+    }
+
     /// Identity and kind of every entry.
     pub(crate) fn metas(&self) -> Vec<EntryMeta> {
         self.readable().iter().map(EntryMeta::from).collect()

@@ -1,7 +1,8 @@
 //! Looks at a replica after each step and asks the checkers.
 
 use super::checker::{
-    Check, Seen, append_only, durable_quorum, leader_completeness, membership_safety, watermarks,
+    Check, Seen, append_only, bounds, durable_quorum, leader_completeness, membership_safety,
+    watermarks,
 };
 use super::effects::voter;
 use super::world::World;
@@ -25,6 +26,11 @@ impl World {
             after.log_digest,
             after.role as u64,
         ]);
+        let uncommitted = match after.leads() {
+            true => node.log.after(status.commit_index),
+            false => &[],
+        };
+        bounds::keeps(raft.config(), &status, uncommitted)?;
         if after.leads() {
             self.check_followers(place, &status)?;
         }

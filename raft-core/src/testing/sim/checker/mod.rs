@@ -4,6 +4,7 @@
 //! in their status, what they send, and what is on their disks.
 
 pub(crate) mod append_only;
+pub(crate) mod bounds;
 pub(crate) mod committed;
 pub(crate) mod durable_before_ack;
 pub(crate) mod durable_quorum;
