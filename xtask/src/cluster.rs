@@ -212,6 +212,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends the nodes and removes what they stored. Not after a failure: then data and
+    /// logs are what there is to look at.
+    pub(crate) fn discard(mut self) -> Result<()> {
+        for member in &mut self.members {
+            member.process.terminate()?;
+        }
+        fs::remove_dir_all(&self.dir)
+            .with_context(|| format!("cannot remove {}", self.dir.display()))
+    }
+
     /// Starts one node.
     pub(crate) fn start(&mut self, node: u64) -> Result<()> {
         self.make_certificates(&NODES)?;

@@ -62,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "{lost} acknowledged writes are missing or different somewhere"
     );
     println!("nothing that was acknowledged is lost");
-    report::check_errors(&steps, &load::errors(&file)?)
+    report::check_errors(&steps, &load::errors(&file)?)?;
+    cluster.discard()
 }
 
 /// Every member holds all of the state, those included that came later.

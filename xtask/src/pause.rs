@@ -72,7 +72,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("\n{}", util::table(&write_rows(&stretches)));
     println!("{}", util::table(&read_rows(&stretches)));
     println!("{}", util::table(&load::verified_rows(&verified)));
-    judge(&stretches, &elections, load::lost(&verified))
+    judge(&stretches, &elections, load::lost(&verified))?;
+    cluster.discard()
 }
 
 /// Writers and readers, and what they saw.

@@ -78,7 +78,7 @@ pub(crate) fn kill_loop(arguments: &KillLoopArguments) -> Result<()> {
             median.as_millis()
         );
     }
-    Ok(())
+    cluster.discard()
 }
 
 fn kill_one(
@@ -157,7 +157,7 @@ pub(crate) fn calm(arguments: &CalmArguments) -> Result<()> {
     if changes > 0 {
         bail!("{changes} elections without a fault");
     }
-    Ok(())
+    cluster.discard()
 }
 
 /// Runs `job` while one thread per processor does nothing but compute.
