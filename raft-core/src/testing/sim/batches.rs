@@ -71,11 +71,14 @@ impl World {
         let Some(raft) = node.raft.as_mut().filter(|_| !inputs.is_empty()) else {
             return Ok(());
         };
-        if inputs.len() > 1 {
+        self.takes_in_together = inputs.len() > 1;
+        if self.takes_in_together {
             self.report.mark("several inputs were taken in together");
         }
         raft.handle_all(clock, inputs);
-        self.settle(place)
+        let settled = self.settle(place);
+        self.takes_in_together = false;
+        settled
     }
 }
 

@@ -6,6 +6,7 @@ use super::checker::{
 use super::effects::voter;
 use super::world::World;
 use crate::entry::Payload;
+use crate::membership::Membership;
 use crate::protocol::Status;
 use crate::types::{LogIndex, NodeId};
 
@@ -38,7 +39,7 @@ impl World {
             append_only::step(before, &after, &node.log)?;
         }
         if before.is_none_or(|before| before.commit_index < after.commit_index) {
-            self.check_commit(place, after)?;
+            self.check_commit(place, before.as_ref(), after)?;
         }
         if after.leads()
             && before.is_none_or(|before| !before.leads() || before.term() != after.term())
@@ -94,7 +95,7 @@ impl World {
         self.checkers.operations.appended(&status.membership)
     }
 
-    fn check_commit(&mut self, place: usize, after: Seen) -> Check {
+    fn check_commit(&mut self, place: usize, before: Option<&Seen>, after: Seen) -> Check {
         let (id, commit) = (after.replica.node, after.commit_index);
         let log = &self.nodes[place].log;
         let new = self.checkers.committed.reported(id, commit, log)?;
@@ -112,7 +113,7 @@ impl World {
             }
         }
         if is_news || after.leads() {
-            self.check_quorum(place, commit)?;
+            self.check_quorum(place, before, after)?;
         }
         if after.leads() && after.durable_index < commit {
             self.report.mark("a leader committed before its own disk");
@@ -123,13 +124,32 @@ impl World {
         Ok(())
     }
 
-    /// Commit means durable on quorums of the membership in force.
-    fn check_quorum(&self, place: usize, commit: LogIndex) -> Check {
+    /// Commit means durable on quorums of the membership in force. Where inputs were
+    /// taken in together, the commit index may have risen before another one came
+    /// into force.
+    fn check_quorum(&self, place: usize, before: Option<&Seen>, after: Seen) -> Check {
         let node = &self.nodes[place];
         let Some(raft) = &node.raft else {
             return Ok(());
         };
-        let membership = raft.status().membership;
+        let latest = self.check_quorum_of(place, after, &raft.status().membership);
+        if latest.is_ok() || !self.takes_in_together {
+            return latest;
+        }
+        let first = before.map_or(LogIndex::ZERO, |before| before.membership_index);
+        let since = node.log.membership_positions().filter(|at| *at > first);
+        let is_right = |at: LogIndex| {
+            let membership = node.log.membership_at(at).map_or(&node.founders, |m| m);
+            self.check_quorum_of(place, after, membership).is_ok()
+        };
+        match std::iter::once(first).chain(since).any(is_right) {
+            true => Ok(()),
+            false => latest,
+        }
+    }
+
+    fn check_quorum_of(&self, place: usize, after: Seen, membership: &Membership) -> Check {
+        let (node, commit) = (&self.nodes[place], after.commit_index);
         let digest = node.log.digest_at(commit);
         let holds = |voter: NodeId| {
             let other = &self.nodes[self.place(voter)];
@@ -137,7 +157,7 @@ impl World {
             // What a life had durable stays so after its vote is lost.
             member.is_some_and(|member| other.held(member, commit, digest))
         };
-        durable_quorum::commits(node.id(), commit, &membership, holds)
+        durable_quorum::commits(node.id(), commit, membership, holds)
     }
 
     /// A deposed leader may learn late that its entry is committed; who leads a

@@ -132,6 +132,8 @@ pub(crate) struct World {
     pub(crate) candidates: BTreeMap<Term, NodeId>,
     /// The step under way is a request that a lease may answer.
     pub(crate) may_use_lease: bool,
+    /// The step under way is about several inputs.
+    pub(crate) takes_in_together: bool,
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) batches: Batches,
@@ -210,6 +212,7 @@ impl World {
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),
             may_use_lease: false,
+            takes_in_together: false,
             report: Report {
                 runs: 1,
                 ..Report::default()
