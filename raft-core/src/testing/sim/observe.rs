@@ -1,5 +1,6 @@
 //! Looks at a replica after each step and asks the checkers.
 
+use super::checker::leader_completeness::Survivor;
 use super::checker::{
     Check, Seen, append_only, durable_quorum, leader_completeness, membership_safety, watermarks,
 };
@@ -157,7 +158,19 @@ impl World {
             // What a life had durable stays so after its vote is lost.
             member.is_some_and(|member| other.held(member, commit, digest))
         };
-        durable_quorum::commits(node.id(), commit, membership, holds)
+        durable_quorum::commits(node.id(), commit, membership, holds)?;
+        let survivor = |voter: NodeId| {
+            let other = &self.nodes[self.place(voter)];
+            let lives = membership.replica(voter) == Some(other.replica);
+            lives.then(|| Survivor {
+                last: other.disk.log.last().max(other.machine.durable.last),
+                holds: holds(voter),
+            })
+        };
+        match after.leads() {
+            true => leader_completeness::stays(node.id(), commit, membership, survivor),
+            false => Ok(()),
+        }
     }
 
     /// A deposed leader may learn late that its entry is committed; who leads a
