@@ -6,8 +6,12 @@
 use super::checker::Check;
 use super::effects::uses_lease;
 use super::random::{Concern, Random};
-use super::world::{Event, World};
+use super::world::{Event, Phase, World};
+use crate::message::Message;
 use crate::protocol::Input;
+
+/// That a disk has done something by the end of a turn that entries open, in ten thousand.
+const DISK_HURRIES: u64 = 2000;
 
 /// How often inputs wait, and for how long.
 #[derive(Debug)]
@@ -34,6 +38,11 @@ impl Batches {
             longest,
         }
     }
+
+    /// Whether this run has any.
+    pub(crate) const fn are_drawn(&self) -> bool {
+        self.rate > 0
+    }
 }
 
 impl World {
@@ -57,8 +66,13 @@ impl World {
             return self.take_in(place, input);
         }
         let delay = batches.random.between(0, batches.longest);
+        // What the disk had to do may be done in the very turn that makes it moot.
+        let hurries = brings_entries(&input) && batches.random.chance(DISK_HURRIES);
         node.waiting.push(input);
         let life = node.life;
+        if hurries && self.phase == Phase::Faults {
+            self.hurry_disk(place, delay);
+        }
         self.schedule(delay, Event::Turn { node: place, life });
         Ok(())
     }
@@ -79,6 +93,16 @@ impl World {
         let settled = self.settle(place);
         self.takes_in_together = false;
         settled
+    }
+}
+
+fn brings_entries(input: &Input) -> bool {
+    match input {
+        Input::Message(envelope) => match &envelope.message {
+            Message::AppendEntries(body) => !body.entries.is_empty(),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

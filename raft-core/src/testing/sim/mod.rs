@@ -18,6 +18,7 @@ mod batches;
 mod checker;
 mod clients;
 mod completions;
+mod cut_offs;
 mod disk;
 mod disk_faults;
 mod effects;

@@ -68,6 +68,8 @@ pub(crate) struct Faults {
     pub(crate) stall_every: u64,
     pub(crate) illness_every: u64,
     pub(crate) damage_every: u64,
+    /// Leaders that are cut off while their disk hangs: drawn by `cut_offs.rs`.
+    pub(crate) cut_off_every: u64,
     /// That a node that starts finds its vote gone.
     pub(crate) lose_vote: u64,
 }

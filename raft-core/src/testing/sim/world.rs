@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::batches::Batches;
 use super::checker::{Check, Checkers};
+use super::cut_offs::draw_pace;
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
@@ -93,6 +94,7 @@ pub(crate) enum FaultKind {
     Stall,
     Illness,
     Damage,
+    CutOff,
 }
 
 #[derive(Debug)]
@@ -161,6 +163,11 @@ impl World {
         if plan.calm {
             drawn_faults = Faults::default();
         }
+        let batches = Batches::draw(seed, plan_is_calm);
+        if drawn_faults.slowest > 0 {
+            let mut random = Random::stream(seed, Concern::CutOffs);
+            drawn_faults.cut_off_every = draw_pace(&mut random, batches.are_drawn());
+        }
         let mut operator = Operator::new(Random::stream(seed, Concern::Operator), size > 1);
         if drawn_faults.damage_every > 0 && !plan.damage_anywhere {
             operator.changes_members = false;
@@ -217,7 +224,7 @@ impl World {
                 runs: 1,
                 ..Report::default()
             },
-            batches: Batches::draw(seed, plan_is_calm),
+            batches,
             disk_pace,
             disk_random: Random::stream(seed, Concern::Disk),
             machine_random: Random::stream(seed, Concern::Machine),
