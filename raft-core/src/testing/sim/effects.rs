@@ -247,6 +247,11 @@ impl World {
                     .votes
                     .votes(voter(envelope.from), term, candidate)?;
             }
+            Message::RequestVote(body) => {
+                self.checkers
+                    .candidates
+                    .asks(from, envelope.term, body.last_log);
+            }
             Message::AppendEntries(_) | Message::Heartbeat(_) => {
                 self.checkers.elections.leads(envelope.term, from)?;
             }

@@ -39,6 +39,9 @@ impl World {
         if let Some(before) = &before {
             append_only::step(before, &after, &node.log)?;
         }
+        if let Some(before) = before.filter(|before| before.hard_state != after.hard_state) {
+            self.check_vote(&before, &after)?;
+        }
         if before.is_none_or(|before| before.commit_index < after.commit_index) {
             self.check_commit(place, before.as_ref(), after)?;
         }
@@ -94,6 +97,21 @@ impl World {
         let committed = self.checkers.committed.last().index;
         membership_safety::changes(node.id(), node.log.membership_positions(), committed)?;
         self.checkers.operations.appended(&status.membership)
+    }
+
+    /// A vote was given, perhaps. Where inputs were taken in together, the log may
+    /// have changed since.
+    fn check_vote(&self, before: &Seen, after: &Seen) -> Check {
+        let (voter, term) = (after.replica.node, after.term());
+        let candidate = after.hard_state.voted_for.map(|replica| replica.node);
+        let is_new = before.term() < term || before.hard_state.voted_for.is_none();
+        match candidate.filter(|_| is_new && !self.takes_in_together) {
+            Some(candidate) => {
+                let candidates = &self.checkers.candidates;
+                candidates.votes(voter, after.last_log, term, candidate)
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_commit(&mut self, place: usize, before: Option<&Seen>, after: Seen) -> Check {
