@@ -134,6 +134,9 @@ impl World {
         if is_news || after.leads() {
             self.check_quorum(place, before, after)?;
         }
+        if after.leads() {
+            self.check_survival(place, commit)?;
+        }
         if after.leads() && after.durable_index < commit {
             self.report.mark("a leader committed before its own disk");
         }
@@ -176,19 +179,31 @@ impl World {
             // What a life had durable stays so after its vote is lost.
             member.is_some_and(|member| other.held(member, commit, digest))
         };
-        durable_quorum::commits(node.id(), commit, membership, holds)?;
-        let survivor = |voter: NodeId| {
-            let other = &self.nodes[self.place(voter)];
-            let lives = membership.replica(voter) == Some(other.replica);
-            lives.then(|| Survivor {
-                last: other.disk.log.last().max(other.machine.durable.last),
-                holds: holds(voter),
-            })
-        };
-        match after.leads() {
-            true => leader_completeness::stays(node.id(), commit, membership, survivor),
-            false => Ok(()),
-        }
+        durable_quorum::commits(node.id(), commit, membership, holds)
+    }
+
+    /// Nobody that lacks what a leader calls committed could win any more.
+    fn check_survival(&self, place: usize, commit: LogIndex) -> Check {
+        let leader = &self.nodes[place];
+        let digest = leader.log.digest_at(commit);
+        let survivors = self.nodes.iter().map(|node| {
+            let (log, state) = (&node.disk.log, &node.machine.durable);
+            let last = log.last();
+            let of_state = state.membership.as_ref();
+            let of_log = log.membership_at(last.index);
+            let membership = match state.last > last {
+                true => of_state.or(of_log),
+                false => of_log.or(of_state),
+            };
+            Survivor {
+                replica: node.replica,
+                last: last.max(state.last),
+                membership: membership.map_or(&node.founders, |known| known),
+                holds: node.held(node.replica, commit, digest),
+            }
+        });
+        let survivors: Vec<_> = survivors.collect();
+        leader_completeness::stays(leader.id(), commit, &survivors)
     }
 
     /// A deposed leader may learn late that its entry is committed; who leads a
