@@ -265,7 +265,9 @@ impl World {
             }
             _ => {}
         }
-        self.post(place, envelope);
+        if !self.hands_over_unheard(place, &envelope) {
+            self.post(place, envelope);
+        }
         if self.fault_random.chance(self.faults.crash_after_send) {
             return self.crash(place, "crash after a send");
         }

@@ -52,7 +52,7 @@ pub(crate) struct Faults {
     pub(crate) replay: u64,
     pub(crate) slow: u64,
     pub(crate) slowest: u64,
-    /// Answers that come when the next attempts are under way. Only the lab sets it.
+    /// Answers that come when the next attempts are under way: drawn by `cut_offs.rs`.
     pub(crate) late_answers: u64,
     /// Snapshots that take seconds, and may fall silent.
     pub(crate) slow_streams: u64,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::batches::Batches;
 use super::checker::{Check, Checkers};
-use super::cut_offs::draw_pace;
+use super::cut_offs;
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
@@ -76,6 +76,15 @@ pub(crate) enum Event {
     HealLink {
         from: usize,
         to: usize,
+    },
+    /// A client reads, and trusts the lease.
+    LeaseRead {
+        node: usize,
+    },
+    /// A leader is cut off, and another node restarts.
+    Silence {
+        leader: usize,
+        restarts: Option<usize>,
     },
     Health {
         node: usize,
@@ -166,7 +175,7 @@ impl World {
         let batches = Batches::draw(seed, plan_is_calm);
         if drawn_faults.slowest > 0 {
             let mut random = Random::stream(seed, Concern::CutOffs);
-            drawn_faults.cut_off_every = draw_pace(&mut random, batches.are_drawn());
+            cut_offs::draw(&mut drawn_faults, &mut random, batches.are_drawn());
         }
         let mut operator = Operator::new(Random::stream(seed, Concern::Operator), size > 1);
         if drawn_faults.damage_every > 0 && !plan.damage_anywhere {
@@ -339,6 +348,10 @@ impl World {
             Event::HealLink { from, to } if self.phase == Phase::Faults => {
                 self.network.set_cut(from, to, false);
                 Ok(())
+            }
+            Event::LeaseRead { node } if self.phase == Phase::Faults => self.read_by_lease(node),
+            Event::Silence { leader, restarts } if self.phase == Phase::Faults => {
+                self.silence(leader, restarts)
             }
             _ => Ok(()),
         }
