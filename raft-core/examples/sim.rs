@@ -18,13 +18,14 @@ use raft_core::testing::sim::{Plan, Report, run};
 /// quiet simulator and a blind one look alike.
 const SEEDS_FOR_ALL_MARKS: u64 = 1000;
 
-const USAGE: &str = "usage: sim [--seeds N] [--seed S] [--jobs J] [--json] [--trace]
+const USAGE: &str = "usage: sim [--seeds N] [--seed S] [--jobs J] [--json] [--trace] [--first]
 
   --seeds N   how many seeds to run (default 200, or 1 with --seed)
   --seed S    the first seed (default 0)
   --jobs J    how many threads (default: one for each core)
   --json      print the summary as JSON
-  --trace     print one line per step";
+  --trace     print one line per step
+  --first     stop at the first violation";
 
 /// What the command line asks for.
 struct Options {
@@ -33,7 +34,12 @@ struct Options {
     jobs: usize,
     json: bool,
     trace: bool,
+    /// So many violations are enough.
+    enough: usize,
 }
+
+/// More violations than this say nothing new.
+const ENOUGH: usize = 20;
 
 fn main() -> ExitCode {
     let options = match parse(std::env::args().skip(1)) {
@@ -70,7 +76,7 @@ fn main() -> ExitCode {
 /// Nothing when help is asked for.
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let (mut first, mut count, mut jobs) = (None, None, None);
-    let (mut json, mut trace) = (false, false);
+    let (mut json, mut trace, mut enough) = (false, false, ENOUGH);
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let text = arguments
@@ -85,6 +91,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
             "--jobs" => jobs = Some(number()?),
             "--json" => json = true,
             "--trace" => trace = true,
+            "--first" => enough = 1,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
         }
@@ -97,6 +104,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
         jobs: jobs.clamp(1, 1024),
         json,
         trace,
+        enough,
     }))
 }
 
@@ -129,7 +137,7 @@ fn run_all(options: &Options) -> (Report, Vec<(u64, String)>) {
                     "seed {seed} violates {violation}\n  replay: cargo xtask sim --seeds 1 --seed {seed}"
                 );
                 results.1.push((seed, violation.to_string()));
-                is_enough.store(results.1.len() >= 20, Ordering::Relaxed);
+                is_enough.store(results.1.len() >= options.enough, Ordering::Relaxed);
             }
         }
     };
