@@ -43,6 +43,8 @@ pages! {
     testing_benchmarks = "../book/testing/benchmarks.md";
     testing_lab = "../book/testing/lab.md";
     testing_fuzzing = "../book/testing/fuzzing.md";
+    testing_mistakes = "../book/testing/mistakes.md";
+    testing_track_record = "../book/testing/track-record.md";
     contributing_style = "../book/contributing/style.md";
     contributing_tidy = "../book/contributing/tidy.md";
     contributing_releasing = "../book/contributing/releasing.md";

@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod load;
 mod members;
+mod mistakes;
 mod pause;
 mod prerequisites;
 mod registers;
@@ -48,6 +49,8 @@ enum Verb {
     Cluster(cluster::Arguments),
     /// Runs the simulator over many seeds
     Sim(sim::Arguments),
+    /// Makes mistakes in copies of raft-core, one at a time: the simulator must see each
+    Mistakes(mistakes::Arguments),
     /// Runs the benchmarks of raft-core, and of its peers beside them
     Bench(bench::Arguments),
     /// Lets a fuzzer do to a replica whatever peers, callers and disks can do
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Mistakes(arguments) => mistakes::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),

@@ -119,7 +119,8 @@ fn run_all(options: &Options) -> Results {
                 .expect("no thread panics while it holds this");
             results.undetermined.extend(goes_two_ways.then_some(seed));
             results.add(seed, &report, options);
-            is_enough.store(results.failures.len() >= ENOUGH, Ordering::Relaxed);
+            let enough = if options.is_first_enough { 1 } else { ENOUGH };
+            is_enough.store(results.failures.len() >= enough, Ordering::Relaxed);
             progress.show(&results.total, results.failures.len());
         }
     };
@@ -154,7 +155,8 @@ fn fail(seed: u64, violation: &Violation, options: &Options) -> Failure {
     };
     let replayed = replay(seed, &plan);
     eprintln!("seed {seed} violates {violation}\n  replay: cargo xtask sim {replayed}");
-    let shrunk = options.shrinks.then(|| shrink(seed, &plan)).flatten();
+    let shrinks = !options.is_first_enough;
+    let shrunk = shrinks.then(|| shrink(seed, &plan)).flatten();
     if let Some((plan, report)) = shrunk {
         let smaller = replay(seed, &plan);
         if let Some(violation) = report.violation.filter(|_| smaller != replayed) {

@@ -6,7 +6,7 @@ use raft_core::testing::sim::{Aim, FAULTS, Plan};
 
 pub(crate) const USAGE: &str = "\
 usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json]
-           [--trace] [--without FAULT,...] [--fault-time MS] [--no-shrinking]
+           [--trace] [--without FAULT,...] [--fault-time MS] [--first]
 
   --seeds N         how many seeds to run (default 200, or 1 with --seed)
   --minutes M       as many seeds as fit into this time
@@ -18,7 +18,7 @@ usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json
   --trace           print one line per step
   --without F,...   leave these faults out
   --fault-time MS   how long faults last, in simulated milliseconds
-  --no-shrinking    report a violation as it is
+  --first           stop at the first violation, and report it as it is
 
 Ends with status 0 when nothing was violated, 1 when something was, and 2 when the
 run says nothing: it met too few situations, or the same seed went two ways.";
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     pub(crate) time: Option<Duration>,
     pub(crate) jobs: usize,
     pub(crate) json: bool,
-    pub(crate) shrinks: bool,
+    pub(crate) is_first_enough: bool,
     pub(crate) plan: Plan,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
     let mut arguments = arguments;
     let (mut first, mut count, mut minutes) = (None, None, None);
     let (mut jobs, mut fault_time) = (None, None);
-    let (mut json, mut trace, mut shrinks) = (false, false, true);
+    let (mut json, mut trace, mut is_first_enough) = (false, false, false);
     let (mut aim, mut without) = (Aim::Swarm, Vec::new());
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -54,7 +54,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
             "--without" => without = faults(&value()?)?,
             "--json" => json = true,
             "--trace" => trace = true,
-            "--no-shrinking" => shrinks = false,
+            "--first" => is_first_enough = true,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
         }
@@ -72,7 +72,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
         time: minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
         jobs: jobs.clamp(1, 1024),
         json,
-        shrinks,
+        is_first_enough,
         plan,
     }))
 }

@@ -6,9 +6,12 @@
 use super::checker::Check;
 use super::effects::uses_lease;
 use super::random::{Concern, Random};
-use super::world::{Event, World};
+use super::world::{Event, Phase, World};
 use crate::message::Message;
 use crate::protocol::Input;
+
+/// That a disk has done something by the end of a turn that entries open, in ten thousand.
+const DISK_HURRIES: u64 = 2000;
 
 /// How often inputs wait, and for how long.
 #[derive(Debug)]
@@ -35,6 +38,11 @@ impl Batches {
             longest,
         }
     }
+
+    /// Whether this run has any.
+    pub(crate) const fn are_drawn(&self) -> bool {
+        self.rate > 0
+    }
 }
 
 impl World {
@@ -58,8 +66,13 @@ impl World {
             return self.take_in(place, input);
         }
         let delay = batches.random.between(0, batches.longest);
+        // What the disk had to do may be done in the very turn that makes it moot.
+        let hurries = brings_entries(&input) && batches.random.chance(DISK_HURRIES);
         node.waiting.push(input);
         let life = node.life;
+        if hurries && self.phase == Phase::Faults {
+            self.hurry_disk(place, delay);
+        }
         self.schedule(delay, Event::Turn { node: place, life });
         Ok(())
     }
@@ -72,21 +85,29 @@ impl World {
         let Some(raft) = node.raft.as_mut().filter(|_| !inputs.is_empty()) else {
             return Ok(());
         };
-        if inputs.len() > 1 {
+        self.takes_in_together = inputs.len() > 1;
+        if self.takes_in_together {
             self.report.mark("several inputs were taken in together");
         }
         raft.handle_all(clock, inputs);
-        self.settle(place)
+        let settled = self.settle(place);
+        self.takes_in_together = false;
+        settled
+    }
+}
+
+fn brings_entries(input: &Input) -> bool {
+    match input {
+        Input::Message(envelope) => match &envelope.message {
+            Message::AppendEntries(body) => !body.entries.is_empty(),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
 fn may_wait(input: &Input) -> bool {
     match input {
-        // What commits before a change begins needs another quorum than what
-        // commits after; with both in one step the checkers see the later one alone.
-        Input::Message(envelope) if matches!(envelope.message, Message::ChangeMembership(_)) => {
-            false
-        }
         Input::Message(_)
         | Input::Propose(_)
         | Input::Persisted(_)

@@ -39,6 +39,14 @@ impl World {
         Ok(())
     }
 
+    /// A client reads at a node, and trusts its lease.
+    pub(crate) fn read_by_lease(&mut self, place: usize) -> Check {
+        match self.workload.trusts_leases() {
+            true => self.ask(place, Request::Read(1, Consistency::Lease)),
+            false => Ok(()),
+        }
+    }
+
     fn ask(&mut self, place: usize, request: Request) -> Check {
         let node = &mut self.nodes[place];
         if node.raft.is_none() || node.paused_until > self.now {

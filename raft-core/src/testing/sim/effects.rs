@@ -257,6 +257,11 @@ impl World {
                     .votes
                     .votes(voter(envelope.from), term, candidate)?;
             }
+            Message::RequestVote(body) => {
+                self.checkers
+                    .candidates
+                    .asks(from, envelope.term, body.last_log);
+            }
             Message::AppendEntries(_) | Message::Heartbeat(_) => {
                 self.checkers.elections.leads(envelope.term, from)?;
             }
@@ -270,7 +275,9 @@ impl World {
             }
             _ => {}
         }
-        self.post(place, envelope);
+        if !self.hands_over_unheard(place, &envelope) {
+            self.post(place, envelope);
+        }
         if self.fault_random.chance(self.faults.crash_after_send) {
             return self.crash(place, "crash after a send");
         }

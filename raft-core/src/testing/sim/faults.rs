@@ -13,8 +13,10 @@ use crate::types::LogId;
 impl World {
     /// Schedules the first fault of each kind that the seed drew.
     pub(crate) fn begin_faults(&mut self) {
-        use FaultKind::{Crash, Damage, Illness, Partition, Pause, PowerCut, Stall};
-        for kind in [Partition, Crash, PowerCut, Pause, Stall, Illness, Damage] {
+        use FaultKind::{Crash, CutOff, Damage, Illness, Partition, Pause, PowerCut, Stall};
+        for kind in [
+            Partition, Crash, PowerCut, Pause, Stall, Illness, Damage, CutOff,
+        ] {
             self.schedule_fault(kind);
         }
     }
@@ -28,6 +30,7 @@ impl World {
             FaultKind::Stall => self.faults.stall_every,
             FaultKind::Illness => self.faults.illness_every,
             FaultKind::Damage => self.faults.damage_every,
+            FaultKind::CutOff => self.faults.cut_off_every,
         };
         if every > 0 {
             let delay = self.fault_random.around(every);
@@ -62,6 +65,7 @@ impl World {
             }
             FaultKind::Illness => self.fall_ill(victim),
             FaultKind::Damage => self.damage(victim),
+            FaultKind::CutOff => self.cut_off(),
         }
         Ok(())
     }

@@ -19,9 +19,11 @@ mod batches;
 mod checker;
 mod clients;
 mod completions;
+mod cut_offs;
 mod disk;
 mod disk_faults;
 mod effects;
+mod events;
 mod faults;
 mod image;
 #[cfg(test)]

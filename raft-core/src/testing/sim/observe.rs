@@ -1,5 +1,6 @@
 //! Looks at a replica after each step and asks the checkers.
 
+use super::checker::leader_completeness::Survivor;
 use super::checker::{
     Check, Seen, append_only, bounds, durable_quorum, leader_completeness, membership_safety,
     watermarks,
@@ -7,6 +8,7 @@ use super::checker::{
 use super::effects::voter;
 use super::world::World;
 use crate::entry::Payload;
+use crate::membership::Membership;
 use crate::protocol::Status;
 use crate::types::{LogIndex, NodeId};
 
@@ -43,8 +45,11 @@ impl World {
         if let Some(before) = &before {
             append_only::step(before, &after, &node.log)?;
         }
+        if let Some(before) = before.filter(|before| before.hard_state != after.hard_state) {
+            self.check_vote(&before, &after)?;
+        }
         if before.is_none_or(|before| before.commit_index < after.commit_index) {
-            self.check_commit(place, after)?;
+            self.check_commit(place, before.as_ref(), after)?;
         }
         if after.leads()
             && before.is_none_or(|before| !before.leads() || before.term() != after.term())
@@ -100,7 +105,22 @@ impl World {
         self.checkers.operations.appended(&status.membership)
     }
 
-    fn check_commit(&mut self, place: usize, after: Seen) -> Check {
+    /// A vote was given, perhaps. Where inputs were taken in together, the log may
+    /// have changed since.
+    fn check_vote(&self, before: &Seen, after: &Seen) -> Check {
+        let (voter, term) = (after.replica.node, after.term());
+        let candidate = after.hard_state.voted_for.map(|replica| replica.node);
+        let is_new = before.term() < term || before.hard_state.voted_for.is_none();
+        match candidate.filter(|_| is_new && !self.takes_in_together) {
+            Some(candidate) => {
+                let candidates = &self.checkers.candidates;
+                candidates.votes(voter, after.last_log, term, candidate)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_commit(&mut self, place: usize, before: Option<&Seen>, after: Seen) -> Check {
         let (id, commit) = (after.replica.node, after.commit_index);
         let log = &self.nodes[place].log;
         let new = self.checkers.committed.reported(id, commit, log)?;
@@ -121,7 +141,10 @@ impl World {
             }
         }
         if is_news || after.leads() {
-            self.check_quorum(place, commit)?;
+            self.check_quorum(place, before, after)?;
+        }
+        if after.leads() {
+            self.check_survival(place, commit)?;
         }
         if after.leads() && after.durable_index < commit {
             self.report.mark("a leader committed before its own disk");
@@ -132,13 +155,32 @@ impl World {
         Ok(())
     }
 
-    /// Commit means durable on quorums of the membership in force.
-    fn check_quorum(&self, place: usize, commit: LogIndex) -> Check {
+    /// Commit means durable on quorums of the membership in force. Where inputs were
+    /// taken in together, the commit index may have risen before another one came
+    /// into force.
+    fn check_quorum(&self, place: usize, before: Option<&Seen>, after: Seen) -> Check {
         let node = &self.nodes[place];
         let Some(raft) = &node.raft else {
             return Ok(());
         };
-        let membership = raft.status().membership;
+        let latest = self.check_quorum_of(place, after, &raft.status().membership);
+        if latest.is_ok() || !self.takes_in_together {
+            return latest;
+        }
+        let first = before.map_or(LogIndex::ZERO, |before| before.membership_index);
+        let since = node.log.membership_positions().filter(|at| *at > first);
+        let is_right = |at: LogIndex| {
+            let membership = node.log.membership_at(at).map_or(&node.founders, |m| m);
+            self.check_quorum_of(place, after, membership).is_ok()
+        };
+        match std::iter::once(first).chain(since).any(is_right) {
+            true => Ok(()),
+            false => latest,
+        }
+    }
+
+    fn check_quorum_of(&self, place: usize, after: Seen, membership: &Membership) -> Check {
+        let (node, commit) = (&self.nodes[place], after.commit_index);
         let digest = node.log.digest_at(commit);
         let holds = |voter: NodeId| {
             let other = &self.nodes[self.place(voter)];
@@ -146,7 +188,31 @@ impl World {
             // What a life had durable stays so after its vote is lost.
             member.is_some_and(|member| other.held(member, commit, digest))
         };
-        durable_quorum::commits(node.id(), commit, &membership, holds)
+        durable_quorum::commits(node.id(), commit, membership, holds)
+    }
+
+    /// Nobody that lacks what a leader calls committed could win any more.
+    fn check_survival(&self, place: usize, commit: LogIndex) -> Check {
+        let leader = &self.nodes[place];
+        let digest = leader.log.digest_at(commit);
+        let survivors = self.nodes.iter().map(|node| {
+            let (log, state) = (&node.disk.log, &node.machine.durable);
+            let last = log.last();
+            let of_state = state.membership.as_ref();
+            let of_log = log.membership_at(last.index);
+            let membership = match state.last > last {
+                true => of_state.or(of_log),
+                false => of_log.or(of_state),
+            };
+            Survivor {
+                replica: node.replica,
+                last: last.max(state.last),
+                membership: membership.map_or(&node.founders, |known| known),
+                holds: node.held(node.replica, commit, digest),
+            }
+        });
+        let survivors: Vec<_> = survivors.collect();
+        leader_completeness::stays(leader.id(), commit, &survivors)
     }
 
     /// A deposed leader may learn late that its entry is committed; who leads a

@@ -77,12 +77,14 @@ pub const FAULTS: &[&str] = &[
     "replays",
     "slow-messages",
     "slow-streams",
+    "late-answers",
     "reordering",
     "crash-after-send",
     "crash-before-persist",
     "crash-after-persist",
     "crash-after-apply",
     "partitions",
+    "cut-offs",
     "crashes",
     "power-cuts",
     "pauses",
@@ -104,7 +106,7 @@ pub(crate) struct Faults {
     pub(crate) replay: u64,
     pub(crate) slow: u64,
     pub(crate) slowest: u64,
-    /// Answers that come when the next attempts are under way. Only the lab sets it.
+    /// Answers that come when the next attempts are under way: drawn by `cut_offs.rs`.
     pub(crate) late_answers: u64,
     /// Snapshots that take seconds, and may fall silent.
     pub(crate) slow_streams: u64,
@@ -120,6 +122,8 @@ pub(crate) struct Faults {
     pub(crate) stall_every: u64,
     pub(crate) illness_every: u64,
     pub(crate) damage_every: u64,
+    /// Leaders that are cut off while their disk hangs: drawn by `cut_offs.rs`.
+    pub(crate) cut_off_every: u64,
     /// That a node that starts finds its vote gone.
     pub(crate) lose_vote: u64,
 }
@@ -134,12 +138,14 @@ impl Faults {
                 "replays" => self.replay = 0,
                 "slow-messages" => self.slow = 0,
                 "slow-streams" => self.slow_streams = 0,
+                "late-answers" => self.late_answers = 0,
                 "reordering" => self.reorder = false,
                 "crash-after-send" => self.crash_after_send = 0,
                 "crash-before-persist" => self.crash_before_persist = 0,
                 "crash-after-persist" => self.crash_after_persist = 0,
                 "crash-after-apply" => self.crash_after_apply = 0,
                 "partitions" => self.partition_every = 0,
+                "cut-offs" => self.cut_off_every = 0,
                 "crashes" => self.crash_every = 0,
                 "power-cuts" => self.power_cut_every = 0,
                 "pauses" => self.pause_every = 0,

@@ -23,6 +23,7 @@ pub(crate) enum Concern {
     Starts,
     Operator,
     Batches,
+    CutOffs,
 }
 
 impl Random {

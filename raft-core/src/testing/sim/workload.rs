@@ -47,6 +47,11 @@ impl Workload {
         self.clients
     }
 
+    /// Whether clients may trust leases.
+    pub(crate) const fn trusts_leases(&self) -> bool {
+        self.leases
+    }
+
     /// How long a client waits before its next request.
     pub(crate) fn pause(&mut self) -> u64 {
         self.random.around(self.pace)

@@ -10,6 +10,9 @@ use std::time::Duration;
 use super::aim::Aim;
 use super::batches::Batches;
 use super::checker::{Check, Checkers};
+use super::cut_offs;
+use super::events::Scheduled;
+pub(crate) use super::events::{Event, FaultKind};
 use super::network::Network;
 use super::node::Node;
 use super::operator::Operator;
@@ -19,90 +22,13 @@ use super::plan::{
 };
 use super::random::{Concern, Random};
 use super::report::Report;
-use super::snapshots::{Shipment, SlowStream};
 use super::trace::Trace;
 use super::workload::Workload;
 use crate::config::Config;
 use crate::membership::Membership;
 use crate::message::Envelope;
-use crate::protocol::{Input, ReadLog, SnapshotToken};
-use crate::storage_health::StorageHealth;
-use crate::types::{LogId, NodeId, Term};
-
-/// Something that will happen. `life` is the life of the node it was meant for.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Deliver(Envelope),
-    Wake {
-        node: usize,
-        life: u64,
-    },
-    DiskDone {
-        node: usize,
-        life: u64,
-    },
-    LogRead {
-        node: usize,
-        life: u64,
-        request: ReadLog,
-    },
-    ApplyDone {
-        node: usize,
-        life: u64,
-    },
-    CheckpointDone {
-        node: usize,
-        life: u64,
-    },
-    /// The node's loop comes round to what waits.
-    Turn {
-        node: usize,
-        life: u64,
-    },
-    Client(usize),
-    Operator,
-    SnapshotArrives(Shipment),
-    SnapshotAdvances(SlowStream),
-    SnapshotAnswered {
-        node: usize,
-        life: u64,
-        token: SnapshotToken,
-        installed: Option<LogId>,
-    },
-    Restart {
-        node: usize,
-        life: u64,
-    },
-    Fault(FaultKind),
-    HealLink {
-        from: usize,
-        to: usize,
-    },
-    Health {
-        node: usize,
-        life: u64,
-        health: StorageHealth,
-    },
-}
-
-/// Faults that come now and then, rather than with a message or a write.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum FaultKind {
-    Partition,
-    Crash,
-    PowerCut,
-    Pause,
-    Stall,
-    Illness,
-    Damage,
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: u64,
-    sequence: u64,
-    event: Event,
-}
+use crate::protocol::Input;
+use crate::types::{NodeId, Term};
 
 /// What runs are in when.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -136,6 +62,8 @@ pub(crate) struct World {
     pub(crate) removed_leaders: BTreeSet<(Term, NodeId)>,
     /// The step under way is a request that a lease may answer.
     pub(crate) may_use_lease: bool,
+    /// The step under way is about several inputs.
+    pub(crate) takes_in_together: bool,
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) batches: Batches,
@@ -162,6 +90,10 @@ impl World {
         let mut config = draw_config(&mut random);
         let batches = Batches::draw(seed, plan.has("batches"));
         let mut drawn_faults = Faults::draw(&mut random);
+        if drawn_faults.slowest > 0 {
+            let mut random = Random::stream(seed, Concern::CutOffs);
+            cut_offs::draw(&mut drawn_faults, &mut random, batches.are_drawn());
+        }
         plan.aim.adjust(&mut drawn_faults, &mut random);
         drawn_faults.leave_out(&plan);
         if plan.calm {
@@ -225,6 +157,7 @@ impl World {
             candidates: BTreeMap::new(),
             removed_leaders: BTreeSet::new(),
             may_use_lease: false,
+            takes_in_together: false,
             report: Report {
                 runs: 1,
                 ..Report::default()
@@ -345,6 +278,10 @@ impl World {
                 self.network.set_cut(from, to, false);
                 Ok(())
             }
+            Event::LeaseRead { node } if self.phase == Phase::Faults => self.read_by_lease(node),
+            Event::Silence { leader, restarts } if self.phase == Phase::Faults => {
+                self.silence(leader, restarts)
+            }
             _ => Ok(()),
         }
     }
@@ -399,24 +336,4 @@ impl World {
 /// A duration as the world counts time.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
 }

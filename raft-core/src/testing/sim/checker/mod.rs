@@ -21,6 +21,7 @@ pub(crate) mod reads;
 pub(crate) mod register;
 pub(crate) mod replication;
 pub(crate) mod state_machine_safety;
+pub(crate) mod up_to_date;
 pub(crate) mod vote_uniqueness;
 pub(crate) mod watermarks;
 
@@ -82,6 +83,7 @@ impl Seen {
 pub(crate) struct Checkers {
     pub(crate) elections: election_safety::ElectionSafety,
     pub(crate) votes: vote_uniqueness::VoteUniqueness,
+    pub(crate) candidates: up_to_date::UpToDate,
     pub(crate) logs: log_matching::LogMatching,
     pub(crate) states: state_machine_safety::StateMachineSafety,
     pub(crate) committed: committed::Committed,

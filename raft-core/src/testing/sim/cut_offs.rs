@@ -1,0 +1,164 @@
+//! A leader that is cut off while its disk hangs, perhaps with one other node.
+//!
+//! What it goes on taking in is on its way to the disk when another leader's
+//! entries take its place: the only way in which a write is cut before it ends.
+//! Answers that are late may still reach it when others elect another one; and
+//! whoever it asks to take over may do so, soon or late, without its knowing. By
+//! chance such things hardly ever meet.
+
+use super::checker::Check;
+use super::plan::Faults;
+use super::random::Random;
+use super::world::{Event, World, micros};
+use crate::message::{Envelope, Message};
+
+/// How long a leader is cut off: others need so long to elect another one.
+const SHORTEST: u64 = 400_000;
+const LONGEST: u64 = 1_500_000;
+
+/// For how much longer its disk hangs at most.
+const HANGS_ON: u64 = 600_000;
+
+/// That a request to take over is the last that a leader hears of it, in ten thousand.
+const UNHEARD: u64 = 5000;
+
+/// Who is asked later than this campaigns by itself.
+const LATE_REQUEST: u64 = 450_000;
+
+/// Reads at a leader that is cut off.
+const READS: usize = 8;
+
+/// Draws how often a leader is cut off, and how many answers are late: mostly none.
+pub(crate) fn draw(faults: &mut Faults, random: &mut Random, batches: bool) {
+    if random.chance(if batches { 6000 } else { 3500 }) {
+        faults.cut_off_every = random.between(400_000, 2_000_000);
+        if random.chance(4000) {
+            faults.late_answers = random.between(500, 5000);
+        }
+    }
+}
+
+impl World {
+    /// Cuts off whoever leads, if somebody does: at once, or from one after the other.
+    pub(crate) fn cut_off(&mut self) {
+        let Some(leader) = self.nodes.iter().position(super::node::Node::leads) else {
+            return;
+        };
+        match self.fault_random.chance(5000) {
+            true => self.cut_off_at_once(leader),
+            false => self.cut_off_by_and_by(leader),
+        }
+    }
+
+    /// Some lose their leader and want another one, while others hear it still. Then
+    /// nobody does, and one of those restarts at once.
+    fn cut_off_by_and_by(&mut self, leader: usize) {
+        let random = &mut self.fault_random;
+        let others = (0..self.nodes.len()).filter(|&other| other != leader);
+        let (lost, kept): (Vec<_>, Vec<_>) = others.partition(|_| random.chance(5000));
+        let length = random.between(SHORTEST, 2 * SHORTEST);
+        for (from, to) in lost
+            .iter()
+            .flat_map(|&lost| [(leader, lost), (lost, leader)])
+        {
+            self.network.set_cut(from, to, true);
+            self.schedule(length + SHORTEST, Event::HealLink { from, to });
+        }
+        let random = &mut self.fault_random;
+        let restarts = match kept.is_empty() || random.chance(5000) {
+            true => None,
+            false => Some(kept[random.position(kept.len())]),
+        };
+        self.schedule(length, Event::Silence { leader, restarts });
+    }
+
+    fn cut_off_at_once(&mut self, leader: usize) {
+        let size = self.nodes.len();
+        let random = &mut self.fault_random;
+        let length = random.between(SHORTEST, LONGEST);
+        let hangs_until = self.now + length + random.between(0, HANGS_ON);
+        let company = random.chance(4000).then(|| random.position(size));
+        let is_apart = |node: usize| node == leader || Some(node) == company;
+        self.report.fault("a leader was cut off, its disk hung");
+        self.tempt(leader);
+        self.trace.line(self.now, || {
+            format!("places {leader} and {company:?} are cut off, their disks hang")
+        });
+        for from in 0..size {
+            if is_apart(from) {
+                let disk = &mut self.nodes[from].disk;
+                disk.stalled_until = disk.stalled_until.max(hangs_until);
+            }
+            for to in (0..size).filter(|&to| is_apart(from) != is_apart(to)) {
+                self.network.set_cut(from, to, true);
+                self.schedule(length, Event::HealLink { from, to });
+            }
+        }
+    }
+
+    /// A leader asks another node to take over, and hears no more of it. Perhaps the
+    /// request is late, and the other hears nothing else meanwhile. Answers whether
+    /// the request is on its way so.
+    pub(crate) fn hands_over_unheard(&mut self, place: usize, envelope: &Envelope) -> bool {
+        let is_request = matches!(envelope.message, Message::TimeoutNow(_));
+        if !is_request || self.faults.cut_off_every == 0 || !self.fault_random.chance(UNHEARD) {
+            return false;
+        }
+        // Best when the leader has given up.
+        let patience = micros(self.config.transfer_timeout);
+        let random = &mut self.fault_random;
+        let delay = match random.chance(5000) {
+            true => random.between(patience.min(LATE_REQUEST), LATE_REQUEST),
+            false => 1,
+        };
+        let target = self.place(envelope.to.node);
+        self.network.set_cut(place, target, true);
+        self.schedule(delay, Event::Deliver(envelope.clone()));
+        let silence = Event::Silence {
+            leader: place,
+            restarts: None,
+        };
+        self.schedule(delay, silence);
+        true
+    }
+
+    /// A leader reaches nobody for a while, and nobody reaches it; another node
+    /// restarts at once.
+    pub(crate) fn silence(&mut self, leader: usize, restarts: Option<usize>) -> Check {
+        self.report.fault("a leader fell silent");
+        let length = self.fault_random.between(50_000, SHORTEST);
+        for other in (0..self.nodes.len()).filter(|other| *other != leader) {
+            for (from, to) in [(leader, other), (other, leader)] {
+                self.network.set_cut(from, to, true);
+                self.schedule(length, Event::HealLink { from, to });
+            }
+        }
+        self.tempt(leader);
+        let Some(node) = restarts else { return Ok(()) };
+        self.crash(node, "crash of a moment")?;
+        let life = self.nodes[node].life;
+        let delay = self.fault_random.between(1000, 30_000);
+        self.schedule(delay, Event::Restart { node, life });
+        Ok(())
+    }
+
+    /// Clients read at a leader that may be none any more.
+    fn tempt(&mut self, leader: usize) {
+        for _ in 0..READS {
+            let delay = self.fault_random.between(0, SHORTEST);
+            self.schedule(delay, Event::LeaseRead { node: leader });
+        }
+    }
+
+    /// The disk of a node has done some of its writes within `time`, even if it hung.
+    pub(crate) fn hurry_disk(&mut self, place: usize, time: u64) {
+        let delay = self.disk_random.between(0, time);
+        let node = &mut self.nodes[place];
+        if node.disk.is_idle() {
+            return;
+        }
+        node.disk.stalled_until = node.disk.stalled_until.min(self.now);
+        let life = node.life;
+        self.schedule(delay, Event::DiskDone { node: place, life });
+    }
+}
