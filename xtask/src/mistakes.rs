@@ -101,7 +101,7 @@ fn try_out(mistake: &Mistake, bounds: Bounds) -> Result<Outcome> {
     let start = Instant::now();
     hunt::build(&copy, bounds.jobs)?;
     let built = start.elapsed().as_secs();
-    let outcome = hunt::hunt(&copy, bounds)?;
+    let outcome = hunt::hunt(&copy, mistake.plan.as_deref(), bounds)?;
     let (name, spent) = (&mistake.name, start.elapsed().as_secs() - built);
     println!(
         "{name}: {} (built in {built} s, {spent} s)",
@@ -124,7 +124,12 @@ fn words(outcome: &Outcome) -> String {
 /// Property and number of seeds, for a table.
 fn cells(mistake: &Mistake, outcome: &Outcome) -> [String; 2] {
     match (outcome, &mistake.masked) {
-        (Outcome::Caught(catch), _) => [catch.property.clone(), (catch.seed + 1).to_string()],
+        (Outcome::Caught(catch), _) => {
+            let seeds = catch.seed + 1;
+            let under = mistake.plan.as_ref();
+            let under = under.map_or(String::new(), |plan| format!(" of plan `{plan}`"));
+            [catch.property.clone(), format!("{seeds}{under}")]
+        }
         (Outcome::Missed { seeds }, Some(masked)) => {
             let Masked { by, together } = masked;
             let cell = format!("masked by {by}; see `{together}`");
@@ -189,6 +194,7 @@ mod tests {
             name: name.to_owned(),
             what: "it does".to_owned(),
             known_from: "Raft §5".to_owned(),
+            plan: None,
             masked,
             changes: Vec::new(),
         }

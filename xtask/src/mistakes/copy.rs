@@ -16,7 +16,7 @@ use super::mistake::Mistake;
 /// The sources of the package that is copied.
 const SOURCES: &str = "raft-core/src";
 const MANIFEST: &str = "raft-core/Cargo.toml";
-const SIMULATOR: &str = "raft-core/examples/sim.rs";
+const SIMULATOR: &str = "raft-core/examples/sim";
 
 /// The files that `mistake` changes, by path, as they are afterwards.
 pub(super) fn changed_files(root: &Path, mistake: &Mistake) -> Result<BTreeMap<String, String>> {
@@ -40,8 +40,8 @@ pub(super) fn changed_files(root: &Path, mistake: &Mistake) -> Result<BTreeMap<S
 pub(super) fn write(root: &Path, copy: &Path, mut changed: BTreeMap<String, String>) -> Result<()> {
     changed.insert("Cargo.toml".into(), workspace(&read(root, "Cargo.toml")?)?);
     changed.insert(MANIFEST.into(), package(&read(root, MANIFEST)?)?);
-    changed.insert(SIMULATOR.into(), read(root, SIMULATOR)?);
-    let sources = files_below(root, Path::new(SOURCES))?;
+    let mut sources = files_below(root, Path::new(SOURCES))?;
+    sources.extend(files_below(root, Path::new(SIMULATOR))?);
     for path in &sources {
         let path = path.to_string_lossy().replace('\\', "/");
         if !changed.contains_key(&path) {

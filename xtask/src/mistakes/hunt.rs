@@ -75,11 +75,11 @@ pub(super) fn keep_right(copy: &Path) -> Result<()> {
 }
 
 /// Runs seeds from the first until one violates something.
-pub(super) fn hunt(copy: &Path, bounds: Bounds) -> Result<Outcome> {
-    let outcome = run(copy, BUILT, 0, bounds)?;
+pub(super) fn hunt(copy: &Path, plan: Option<&str>, bounds: Bounds) -> Result<Outcome> {
+    let outcome = run(copy, BUILT, plan, 0, bounds)?;
     if let Outcome::Caught(catch) = &outcome {
         let alone = Bounds { seeds: 1, ..bounds };
-        let without = run(copy, RIGHT, catch.seed, alone)?;
+        let without = run(copy, RIGHT, plan, catch.seed, alone)?;
         ensure!(
             without == (Outcome::Missed { seeds: 1 }),
             "seed {} shows something without the mistake, too: {without:?}",
@@ -89,13 +89,20 @@ pub(super) fn hunt(copy: &Path, bounds: Bounds) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn run(copy: &Path, program: &str, first: u64, bounds: Bounds) -> Result<Outcome> {
+fn run(
+    copy: &Path,
+    program: &str,
+    plan: Option<&str>,
+    first: u64,
+    bounds: Bounds,
+) -> Result<Outcome> {
     let words = copy.join("violations.txt");
     let mut command = Command::new(copy.join(program));
     command
         .args(["--first", "--seeds", &bounds.seeds.to_string()])
         .args(["--seed", &first.to_string()])
         .args(["--jobs", &bounds.jobs.to_string()])
+        .args(plan.map(|plan| ["--plan", plan]).into_iter().flatten())
         .env("RUST_BACKTRACE", "0")
         .stdout(Stdio::null())
         .stderr(File::create(&words)?);
