@@ -131,7 +131,7 @@ mod tests {
             ("Cargo.toml", WORKSPACE),
             ("Cargo.lock", ""),
             (MANIFEST, PACKAGE),
-            (SIMULATOR, ""),
+            ("raft-core/examples/sim/main.rs", ""),
             ("raft-core/src/lib.rs", "right"),
             ("raft-core/src/other.rs", "right"),
             ("raft-core/tests/t.rs", ""),
