@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     only: Option<String>,
     /// Seeds for each mistake at most
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 15_000)]
     seeds: u64,
     /// Threads to build and to simulate with (default: one for each core)
     #[arg(long)]
