@@ -308,3 +308,8 @@ fn carry_out(disk: &mut Vec<Entry>, output: Output) -> Result<Option<Input>, Box
         _ => None,
     })
 }
+
+#[test]
+fn it_replays_what_it_says() {
+    main().unwrap();
+}

@@ -88,15 +88,14 @@ impl Role {
 }
 
 impl Leader {
-    fn new(log: &RaftLog, own: NodeId, now: Timestamp) -> Self {
+    fn new(log: &RaftLog, own: NodeId, now: Timestamp, quorum_check_at: Timestamp) -> Self {
         let first_index = log.last().index.next();
         Self {
             followers: ProgressMap::start(log.membership(), own, first_index, now),
             first_index,
             round: 0,
             rounds: VecDeque::new(),
-            // Followers count as heard when replication to them starts.
-            quorum_check_at: now,
+            quorum_check_at,
             lease_is_barred: false,
             transfer: None,
             failed_successor: None,
@@ -182,7 +181,10 @@ impl Raft {
             self.hard_state,
             "won an election before its own vote was durable"
         );
-        let leader = Leader::new(&self.log, self.config.replica.node, self.now);
+        // Followers count as heard when replication to them starts.
+        let quorum_check_at = self.now + self.config.election_timeout_max;
+        let own = self.config.replica.node;
+        let leader = Leader::new(&self.log, own, self.now, quorum_check_at);
         self.replace_role(Role::Leader(Box::new(leader)));
         self.emit(Event::BecameLeader {
             term: self.hard_state.current_term,
