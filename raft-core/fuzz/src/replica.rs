@@ -37,9 +37,9 @@ pub struct Replica {
     pub sending: Vec<SendSnapshot>,
     /// What was handed to the state machine since somebody looked.
     pub handed_out: Vec<LogId>,
-    /// Whether outputs wait while more inputs come in.
+    /// Whether inputs wait, to be taken in together.
     pub is_lazy: bool,
-    /// What it takes in next, together.
+    /// Those that do.
     waiting: Vec<Input>,
     /// Whether others may lie to it, even about who leads a term.
     pub hears_lies: bool,

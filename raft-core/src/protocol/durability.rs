@@ -21,10 +21,8 @@ const MAX_HELD_BACK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Durability {
     last_token: PersistToken,
-    /// The last request that changes term or vote.
-    last_hard_state: PersistToken,
-    /// Done up to here.
-    completed: PersistToken,
+    /// The last request that changes term or vote, while it is not done.
+    unsaved_hard_state: Option<PersistToken>,
     under_way: VecDeque<UnderWay>,
     durable: HardState,
     held_back: VecDeque<(PersistToken, Envelope)>,
@@ -55,8 +53,7 @@ impl Durability {
     pub(super) const fn new(durable: HardState) -> Self {
         Self {
             last_token: PersistToken(0),
-            last_hard_state: PersistToken(0),
-            completed: PersistToken(0),
+            unsaved_hard_state: None,
             under_way: VecDeque::new(),
             durable,
             held_back: VecDeque::new(),
@@ -81,7 +78,7 @@ impl Durability {
         self.last_token = PersistToken(self.last_token.0 + 1);
         let token = self.last_token;
         if hard_state.is_some() {
-            self.last_hard_state = token;
+            self.unsaved_hard_state = Some(token);
         }
         self.under_way.push_back(UnderWay {
             token,
@@ -98,7 +95,7 @@ impl Durability {
         if token > self.last_token {
             return None;
         }
-        self.completed = self.completed.max(token);
+        self.unsaved_hard_state.take_if(|waits| *waits <= token);
         let mut durable_index = None;
         while self
             .under_way
@@ -132,7 +129,7 @@ impl Durability {
         if staged {
             return Some(PersistToken(self.last_token.0 + 1));
         }
-        (self.last_hard_state > self.completed).then_some(self.last_hard_state)
+        self.unsaved_hard_state
     }
 
     /// Keeps a message until request `token` is done.

@@ -28,7 +28,6 @@ struct Run {
     entries: LogSlice,
     first: LogIndex,
     last: LogIndex,
-    bytes: usize,
 }
 
 impl Run {
@@ -37,7 +36,6 @@ impl Run {
         Some(Self {
             first: entries.first()?.index,
             last: entries.last()?.index,
-            bytes: entries.size(),
             entries,
         })
     }
@@ -73,7 +71,7 @@ impl Recent {
 
     fn push_sealed(&mut self, entries: LogSlice) {
         if let Some(run) = Run::of(entries) {
-            self.bytes += run.bytes;
+            self.bytes += run.entries.size();
             self.runs.push_back(run);
         }
     }
@@ -90,7 +88,7 @@ impl Recent {
         self.seal();
         while self.runs.back().is_some_and(|run| run.last >= index) {
             let run = self.runs.pop_back().expect("back was just seen");
-            self.bytes -= run.bytes;
+            self.bytes -= run.entries.size();
             if let Some(before) = index.previous().filter(|_| run.first < index) {
                 return self.push_run(run.cut(run.first, before));
             }
@@ -116,7 +114,7 @@ impl Recent {
 
     fn drop_front(&mut self) {
         if let Some(run) = self.runs.pop_front() {
-            self.bytes -= run.bytes;
+            self.bytes -= run.entries.size();
         }
     }
 
@@ -150,7 +148,7 @@ impl Recent {
         let position = self.position_of(first);
         let run = &self.runs[position];
         let head = run.cut(first, last.min(run.last)).cut(0, max_entries);
-        let fits = match run.bytes <= max_bytes {
+        let fits = match run.entries.size() <= max_bytes {
             true => head.len(),
             false => fitting(head.entries(), max_bytes),
         };
@@ -192,7 +190,7 @@ impl Recent {
             run = self.runs.get(before).filter(is_wanted);
         }
         let run = run?;
-        let fits = run.entries.len() <= max_entries && run.bytes <= max_bytes;
+        let fits = run.entries.len() <= max_entries && run.entries.size() <= max_bytes;
         fits.then(|| run.entries.clone())
     }
 
