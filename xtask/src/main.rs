@@ -8,6 +8,7 @@ mod ci;
 mod client;
 mod cluster;
 mod demo;
+mod explore;
 mod fuzz;
 mod load;
 mod members;
@@ -49,6 +50,8 @@ enum Verb {
     Cluster(cluster::Arguments),
     /// Runs the simulator over many seeds
     Sim(sim::Arguments),
+    /// Tries out all that can happen to three replicas, deeper and deeper
+    Explore(explore::Arguments),
     /// Makes mistakes in copies of raft-core, one at a time: the simulator must see each
     Mistakes(mistakes::Arguments),
     /// Runs the benchmarks of raft-core, and of its peers beside them
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Explore(arguments) => explore::run(&arguments),
         Verb::Mistakes(arguments) => mistakes::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),

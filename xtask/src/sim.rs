@@ -91,21 +91,19 @@ impl Arguments {
 
 /// Builds the simulator, then runs it within the limit.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    util::run(&mut util::cargo([
-        "build",
-        "--profile",
-        "sim",
-        "--package",
-        "raft-core",
-        "--features",
-        "testing",
-        "--example",
-        "sim",
-    ]))?;
-    let program = util::target_dir()?.join("sim/examples/sim");
-    let mut command = Command::new(program);
+    let mut command = build("sim")?;
     command.args(arguments.for_simulator());
     run_within(&mut command, arguments.limit())
+}
+
+/// Builds an example of raft-core, optimised and with every assertion on.
+pub(crate) fn build(example: &str) -> Result<Command> {
+    let options = ["--profile", "sim", "--features", "testing"];
+    util::run(
+        util::cargo(["build", "--package", "raft-core", "--example", example]).args(options),
+    )?;
+    let program = util::target_dir()?.join("sim/examples").join(example);
+    Ok(Command::new(program))
 }
 
 fn run_within(command: &mut Command, limit: Duration) -> Result<()> {

@@ -27,6 +27,10 @@ pub(crate) fn print(total: &Report, elapsed: Duration) {
     for (kind, count) in &total.faults {
         println!("  {count:>10}  {kind}");
     }
+    println!("\nactions of the specification that explain it");
+    for (name, count) in &total.actions {
+        println!("  {count:>10}  {name}");
+    }
     println!("\nsituations met");
     for (name, count) in &total.marks {
         println!("  {count:>10}  {name}");
@@ -52,7 +56,7 @@ pub(crate) fn print_json(options: &Options, total: &Report, failures: &[Failure]
     println!(
         "{{\"plan\":{},\"first_seed\":{},\"runs\":{},\"events\":{},\"simulated_seconds\":{:.3},\"leaders\":{},\
          \"committed\":{},\"acknowledged\":{},\"reads\":{},\"trace_hash\":\"{:016x}\",\"faults\":{},\
-         \"situations\":{},\"never_met\":[{}],\"violations\":[{}]}}",
+         \"actions\":{},\"situations\":{},\"never_met\":[{}],\"violations\":[{}]}}",
         quoted(options.plan.aim.name()),
         options.first,
         total.runs,
@@ -64,6 +68,7 @@ pub(crate) fn print_json(options: &Options, total: &Report, failures: &[Failure]
         total.reads,
         total.trace_hash,
         counts(&total.faults),
+        counts(&total.actions),
         counts(&total.marks),
         missed.join(","),
         violations.join(","),

@@ -16,7 +16,7 @@ use crate::types::LogIndex;
 const PURGE_STEP: u64 = 4;
 
 /// What is known of the state machine's durability.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Compaction {
     /// A crash leaves the state machine here at least.
     state_durable: LogIndex,

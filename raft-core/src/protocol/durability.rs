@@ -18,7 +18,7 @@ use crate::types::LogIndex;
 const MAX_HELD_BACK: usize = 4096;
 
 /// Persist requests under way and the messages behind them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Durability {
     last_token: PersistToken,
     /// The last request that changes term or vote, while it is not done.
@@ -30,7 +30,7 @@ pub(super) struct Durability {
     held_bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct UnderWay {
     token: PersistToken,
     hard_state: Option<HardState>,
@@ -41,7 +41,7 @@ struct UnderWay {
 }
 
 /// What a completion made true.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Completed {
     /// The log is durable up to here.
     pub(super) durable_index: LogIndex,

@@ -19,13 +19,13 @@ use crate::time::Timestamp;
 use crate::types::RequestId;
 
 /// Proposals that wait, in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct HeldProposals {
     queue: VecDeque<Held>,
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     request: RequestId,
     command: Bytes,

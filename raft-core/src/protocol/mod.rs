@@ -93,6 +93,9 @@ const MAX_INDEX: LogIndex = LogIndex::new(u64::MAX / 2);
 
 /// One replica of one group.
 #[derive(Debug)]
+// Whoever explores all that may happen goes on from one state in many ways. A running
+// node has no use for a second replica of the same name.
+#[cfg_attr(any(test, feature = "testing"), derive(Clone))]
 pub struct Raft {
     config: Config,
     /// Names this start in requests.

@@ -18,7 +18,7 @@ pub(super) struct PendingProposal {
 }
 
 /// All of them. Those that ended amid others leave a gap until it is at the front.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PendingProposals {
     queue: VecDeque<(u64, Option<PendingProposal>)>,
     count: usize,

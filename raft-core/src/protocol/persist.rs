@@ -9,7 +9,7 @@ use crate::entry::LogSlice;
 use crate::types::{LogId, LogIndex};
 
 /// Changes of the durable state that the current step made; one persist request at its end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Staged {
     pub(super) hard_state: bool,
     reset: Option<LogId>,

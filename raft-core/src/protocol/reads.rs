@@ -23,7 +23,7 @@ use crate::types::{LogIndex, ReplicaId, RequestId};
 pub(super) type ReadyReads = BTreeMap<LogIndex, Vec<ReadyBatch>>;
 
 /// Some of them, with the moment at which they are given up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ReadyBatch {
     tickets: Vec<Ticket>,
     deadline: Timestamp,
@@ -33,7 +33,7 @@ pub(super) struct ReadyBatch {
 const MAX_FORWARDED_READS: usize = 10_000;
 
 /// A read that waits on the leader.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LeaderRead {
     origin: Origin,
     /// Confirmed by this round or a later one.
@@ -43,14 +43,14 @@ pub(super) struct LeaderRead {
     deadline: Timestamp,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Origin {
     Own(Vec<Ticket>),
     Follower(ReplicaId, RequestId),
 }
 
 /// A follower's reads on their way to the leader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FollowerReads {
     /// Arrived while a request was under way; they share the next one.
     queued: Vec<Ticket>,
@@ -59,7 +59,7 @@ pub(super) struct FollowerReads {
     under_way: Option<ReadRequest>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ReadRequest {
     request: RequestId,
     lease: bool,

@@ -31,14 +31,14 @@ const TURN: u32 = 8;
 const MAX_MENDED: usize = 64;
 
 /// What is known of damage to the log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Repairs {
     damaged: BTreeMap<LogIndex, Damaged>,
     /// Mended durably, and perhaps not yet readable from the store.
     mended: BTreeMap<LogIndex, Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Damaged {
     pub(super) log_id: LogId,
     since: Timestamp,

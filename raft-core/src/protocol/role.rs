@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, ReplicaId, Term};
 
 /// What a replica is at the moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Role {
     Follower(Follower),
     PreCandidate(Tally),
@@ -28,7 +28,7 @@ pub(super) enum Role {
 }
 
 /// A follower's data; also a learner's, and a voter's who knows no leader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Follower {
     pub(super) leader: Option<ReplicaId>,
     /// The leader's replication session, for acknowledgements.
@@ -43,13 +43,13 @@ pub(super) struct Follower {
 }
 
 /// Who said what in a pre-vote or a vote.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) votes: BTreeMap<NodeId, bool>,
 }
 
 /// A leader's data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leader {
     pub(super) followers: ProgressMap,
     /// The blank entry this leadership began with; once it commits, so does all before it.

@@ -19,7 +19,7 @@ use crate::membership::Membership;
 use crate::types::{LogId, LogIndex, NodeId, Term};
 
 /// A snapshot that the state machine is being restored from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Install {
     offer: SnapshotOffer,
     /// The state machine was asked for it.

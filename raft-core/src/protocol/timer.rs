@@ -7,7 +7,7 @@ use super::role::Role;
 use crate::time::Timestamp;
 
 /// The deadlines that are not derived from other state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     pub(super) election: Timestamp,
     pub(super) heartbeat: Timestamp,

@@ -4,5 +4,8 @@
 //! may change between minor versions.
 
 pub mod conformance;
+pub mod explore;
 pub mod linearizability;
+mod refinement;
 pub mod sim;
+mod spec;

@@ -21,7 +21,7 @@ use crate::protocol::restore::Restored;
 use crate::types::{LogId, LogIndex, ReplicaId, Term};
 
 /// The log of one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RaftLog {
     terms: TermRuns,
     recent: Recent,

@@ -13,7 +13,7 @@ use crate::types::LogIndex;
 const SENT_ALONE: usize = 16;
 
 /// A contiguous tail of the log, bounded in bytes but for what must stay.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Recent {
     runs: VecDeque<Run>,
     /// The end of the tail, while it grows entry by entry.
@@ -23,7 +23,7 @@ pub(super) struct Recent {
     target_bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     entries: LogSlice,
     first: LogIndex,

@@ -6,13 +6,13 @@ use crate::time::Timestamp;
 use crate::types::LogIndex;
 
 /// A window that closes when full and reopens with acknowledgements.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inflight {
     appends: VecDeque<Sent>,
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sent {
     last_index: LogIndex,
     bytes: usize,

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
 /// All followers of a leader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ProgressMap {
     /// In the order of their ids. A handful: looking through them is faster than a tree.
     followers: Vec<Progress>,

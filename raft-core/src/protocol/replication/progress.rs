@@ -28,7 +28,7 @@ pub(crate) struct Limits {
 }
 
 /// What a leader knows of one follower.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pub(crate) replica: ReplicaId,
     /// Which replication session; echoed in acknowledgements.

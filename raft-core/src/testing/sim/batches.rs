@@ -9,6 +9,7 @@ use super::random::{Concern, Random};
 use super::world::{Event, Phase, World};
 use crate::message::Message;
 use crate::protocol::Input;
+use crate::testing::refinement::Cause;
 
 /// That a disk has done something by the end of a turn that entries open, in ten thousand.
 const DISK_HURRIES: u64 = 2000;
@@ -86,6 +87,7 @@ impl World {
             return Ok(());
         };
         self.takes_in_together = inputs.len() > 1;
+        self.causes = inputs.iter().map(Cause::of).collect();
         if self.takes_in_together {
             self.report.mark("several inputs were taken in together");
         }

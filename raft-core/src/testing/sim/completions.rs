@@ -7,6 +7,7 @@ use super::machine::Job;
 use super::world::{Event, World};
 use crate::entry::LogSlice;
 use crate::protocol::{Apply, Input, ReadLog};
+use crate::testing::spec::Action;
 use crate::types::ReplicaId;
 
 impl World {
@@ -29,6 +30,7 @@ impl World {
         }
         let (token, count, changes) = node.disk.complete(&mut self.disk_random)?;
         self.check_hard_states(id, changes)?;
+        self.note_done(id, token)?;
         if count > 1 {
             self.report.mark("several writes became durable at once");
         }
@@ -139,6 +141,7 @@ impl World {
                 self.report.mark("entries were applied during a checkpoint");
             }
             machine.finish_checkpoint(state);
+            self.note_state_durable(place)?;
             self.trace.note(&[6, place as u64, durable.get()]);
             self.handle(place, Input::StateDurable(durable))?;
         }
@@ -150,6 +153,7 @@ impl World {
         let machine = &mut self.nodes[place].machine;
         machine.flush();
         let durable = machine.durable.applied();
+        self.note_state_durable(place)?;
         self.trace.note(&[6, place as u64, durable.get()]);
         self.handle(place, Input::StateDurable(durable))
     }
@@ -165,6 +169,10 @@ impl World {
             self.checkers
                 .states
                 .applied(id, previous, state.applied(), state.digest)?;
+        }
+        if let Some(index) = batch.entries.last().map(|last| last.index) {
+            let id = self.nodes[place].replica;
+            self.note_action(id, Action::Apply { index })?;
         }
         for (index, ticket) in batch.proposals {
             let request = self.nodes[place].request(ticket);

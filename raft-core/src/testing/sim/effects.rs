@@ -9,6 +9,7 @@ use super::world::{Event, World};
 use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
 use crate::protocol::{self, Consistency, Input, Output, RoleKind, StepDownReason, Ticket};
+use crate::testing::refinement::Cause;
 use crate::types::{LogIndex, NodeId, ReplicaId};
 
 impl World {
@@ -21,6 +22,7 @@ impl World {
             return Ok(());
         };
         self.may_use_lease = uses_lease(&input);
+        self.causes.push(Cause::of(&input));
         raft.handle(clock, input);
         let settled = self.settle(place);
         self.may_use_lease = false;
@@ -51,6 +53,7 @@ impl World {
         }
         self.nodes[place].note_memberships(&outputs);
         self.observe(place)?;
+        self.explain(place, &outputs)?;
         self.schedule_wake(place);
         for output in outputs {
             self.carry_out(place, output, before)?;
@@ -249,6 +252,7 @@ impl World {
             state: node.machine.durable.last,
         };
         durable_before_ack::sends(&envelope, durable)?;
+        self.note_message(&envelope)?;
         let from = envelope.from.node;
         match &envelope.message {
             Message::RequestVoteReply(reply) if reply.granted => {

@@ -107,6 +107,9 @@ impl World {
         self.checkers.reads.crashed(raft.boot());
         self.checkers.operations.crashed(raft.boot());
         self.check_hard_states(id, remains.changes)?;
+        let disk = &self.nodes[place].disk;
+        let (hard_state, last) = (disk.hard_state, disk.log.last());
+        self.note_crash(id, hard_state, last)?;
         self.report.fault(kind);
         let all_down = self.nodes.iter().all(|node| node.raft.is_none());
         let met = [
@@ -133,7 +136,7 @@ impl World {
         if self.nodes[place].raft.is_some() {
             return Ok(());
         }
-        self.perhaps_lose_vote(place);
+        self.perhaps_lose_vote(place)?;
         let node = &mut self.nodes[place];
         let mut config = self.config.clone();
         config.replica = node.replica;
@@ -175,6 +178,7 @@ impl World {
         node.raft = Some(raft);
         let id = node.id();
         self.trace.note(&[8, place as u64]);
+        self.explain_start(place)?;
         self.trace.line(self.now, || format!("{id} starts"));
         self.settle(place)
     }

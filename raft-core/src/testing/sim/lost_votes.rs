@@ -1,28 +1,32 @@
 //! Votes that are lost with the disk they were on, and the operator who readmits
 //! the nodes that lost them.
 
+use super::checker::Check;
 use super::image::LogImage;
 use super::node::Node;
 use super::world::{Phase, World};
 use crate::hard_state::HardState;
 use crate::membership::Membership;
 use crate::membership_change::MembershipChange;
+use crate::testing::spec::Action;
 use crate::types::{Incarnation, LogIndex, NodeId, ReplicaId};
 
 impl World {
     /// A node that starts finds its vote gone, now and then.
-    pub(crate) fn perhaps_lose_vote(&mut self, place: usize) {
+    pub(crate) fn perhaps_lose_vote(&mut self, place: usize) -> Check {
         let is_drawn =
             self.phase == Phase::Faults && self.fault_random.chance(self.faults.lose_vote);
         if !is_drawn || !self.can_do_without(place) {
-            return;
+            return Ok(());
         }
         let node = &mut self.nodes[place];
+        let former = node.replica;
         node.lose_vote();
         let replica = node.replica;
         self.trace
             .line(self.now, || format!("{replica} begins, its vote is lost"));
         self.report.mark("a node lost its vote");
+        self.note_action(former, Action::NextLife { next: replica })
     }
 
     /// Whether the others are a quorum of every membership that may be in force,

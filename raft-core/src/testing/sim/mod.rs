@@ -25,7 +25,7 @@ mod disk_faults;
 mod effects;
 mod events;
 mod faults;
-mod image;
+pub(crate) mod image;
 #[cfg(test)]
 mod lab;
 mod lost_votes;
@@ -37,6 +37,7 @@ mod operator;
 pub mod plan;
 mod random;
 mod recovery;
+mod refined;
 pub mod report;
 mod shrink;
 mod snapshots;
@@ -66,13 +67,16 @@ pub fn run(seed: u64, plan: Plan) -> Report {
     };
     let mut report = world.report;
     report.simulated = std::time::Duration::from_micros(world.now);
+    let actions = world.refinement.iter();
+    let actions = actions.flat_map(|refinement| refinement.counts.happened());
+    report.actions = actions.collect();
     report.violation = violation;
     report.trace_hash = world.trace.hash;
     report.trace = world.trace.lines;
     report
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without words").to_owned()

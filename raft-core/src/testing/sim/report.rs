@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::message::Message;
+use crate::testing::spec::NAMES;
 
 /// A property that does not hold, and how that shows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,6 +126,8 @@ pub struct Report {
     pub messages: BTreeMap<&'static str, u64>,
     /// Bytes of entries and commands in them.
     pub payload_bytes: u64,
+    /// How often each action of the specification explained something.
+    pub actions: BTreeMap<&'static str, u64>,
     /// How often each of [`MARKS`] was met.
     pub marks: BTreeMap<&'static str, u64>,
     /// The first property violated, if any.
@@ -172,18 +175,23 @@ impl Report {
         for (&kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
+        for (&name, count) in &other.actions {
+            *self.actions.entry(name).or_default() += count;
+        }
         for (&name, count) in &other.marks {
             *self.marks.entry(name).or_default() += count;
         }
     }
 
-    /// The situations that were never met.
+    /// The situations that were never met, and the actions that never happened.
     pub fn marks_missed(&self) -> Vec<&'static str> {
-        let missed = |name: &&&str| !self.marks.contains_key(**name);
+        let is_met = |name: &str| self.marks.contains_key(name) || self.actions.contains_key(name);
+        let missed = |name: &&&str| !is_met(name);
         let rare = match self.runs >= MANY_RUNS {
             true => RARE_MARKS,
             false => &[],
         };
-        MARKS.iter().chain(rare).filter(missed).copied().collect()
+        let all = MARKS.iter().chain(rare).chain(&NAMES);
+        all.filter(missed).copied().collect()
     }
 }

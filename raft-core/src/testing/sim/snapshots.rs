@@ -10,6 +10,7 @@ use super::checker::Check;
 use super::machine::{Job, SnapshotImage};
 use super::world::{Event, World};
 use crate::protocol::{Input, SendSnapshot, SnapshotOffer, SnapshotToken};
+use crate::testing::spec::Action;
 use crate::types::{LogId, NodeId, ReplicaId, Term};
 
 /// How long a sender waits for word from the receiver.
@@ -244,6 +245,8 @@ impl World {
                 .states
                 .restored(id, image.last.index, image.digest)?;
             self.report.mark("a snapshot was restored");
+            let (id, at) = (self.nodes[place].replica, image.last.index);
+            self.note_action(id, Action::Restore { at })?;
         }
         // The log does not follow any more: the next start sees to it.
         if ok && self.fault_random.chance(self.faults.crash_after_apply * 10) {

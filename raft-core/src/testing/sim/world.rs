@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aim::Aim;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::protocol::Input;
+use crate::testing::refinement::{Cause, Refinement};
 use crate::types::{NodeId, Term};
 
 /// What runs are in when.
@@ -67,6 +69,10 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) batches: Batches,
+    /// The specification, kept beside the run.
+    pub(crate) refinement: Option<Refinement>,
+    /// What the step under way is about.
+    pub(crate) causes: Vec<Cause>,
     pub(crate) disk_pace: u64,
     pub(crate) disk_random: Random,
     pub(crate) machine_random: Random,
@@ -163,6 +169,8 @@ impl World {
                 ..Report::default()
             },
             batches,
+            refinement: None,
+            causes: Vec::new(),
             disk_pace,
             disk_random: Random::stream(seed, Concern::Disk),
             machine_random: Random::stream(seed, Concern::Machine),
@@ -173,6 +181,7 @@ impl World {
 
     /// Goes through all phases.
     pub(crate) fn run(&mut self) -> Check {
+        self.refinement = Some(Refinement::of(Arc::new(self.founders.clone())));
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }
