@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::hard_state::HardState;
-use crate::message::Envelope;
+use crate::message::{AppendResult, Envelope, Message};
 use crate::protocol::output::PersistToken;
 use crate::time::Timestamp;
 use crate::types::LogIndex;
@@ -140,6 +140,12 @@ impl Durability {
         }
     }
 
+    /// The entry at `index` is found damaged: what waits to call it durable is not sent.
+    pub(super) fn drop_claims_from(&mut self, index: LogIndex) {
+        self.held_back
+            .retain(|(_, envelope)| called_durable(&envelope.message) < index);
+    }
+
     /// Payload in the messages that wait for the disk, in bytes.
     pub(super) const fn held_bytes(&self) -> usize {
         self.held_bytes
@@ -156,11 +162,24 @@ impl Durability {
     }
 }
 
+/// Up to where a message says that its sender's log is durable; zero if it does not say.
+/// None of them has a payload.
+const fn called_durable(message: &Message) -> LogIndex {
+    match message {
+        Message::AppendReply(reply) => match reply.result {
+            AppendResult::Accepted { durable, .. } => durable.index,
+            AppendResult::Rejected { .. } => LogIndex::ZERO,
+        },
+        Message::HeartbeatReply(reply) => reply.durable.index,
+        _ => LogIndex::ZERO,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Commit, Message};
-    use crate::types::{GroupId, ReplicaId, Term};
+    use crate::message::{AppendReply, Commit};
+    use crate::types::{GroupId, LogId, ReplicaId, Term};
 
     const fn at(index: u64) -> LogIndex {
         LogIndex::new(index)
@@ -196,16 +215,44 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_hangs_does_not_let_messages_pile_up() {
+    fn what_waits_to_call_a_damaged_entry_durable_is_not_sent() {
         let mut durability = Durability::new(HardState::default());
-        durability.begin(Timestamp::ZERO, Some(HardState::default()), at(0));
-        let envelope = Envelope {
+        let token = durability.begin(Timestamp::ZERO, Some(HardState::default()), at(0));
+        for index in [2, 3, 4] {
+            let id = LogId::new(1, index);
+            let result = AppendResult::Accepted {
+                received: id,
+                durable: id,
+            };
+            let message = Message::AppendReply(AppendReply { session: 1, result });
+            durability.hold(token, envelope(message));
+        }
+
+        durability.drop_claims_from(at(3));
+
+        let released = durability.complete(token).unwrap().released;
+        let durable: Vec<_> = released
+            .iter()
+            .map(|e| called_durable(&e.message))
+            .collect();
+        assert_eq!(durable, [at(2)]);
+    }
+
+    fn envelope(message: Message) -> Envelope {
+        Envelope {
             group: GroupId::default(),
             from: ReplicaId::first(1),
             to: ReplicaId::first(2),
             term: Term::default(),
-            message: Message::Commit(Commit { commit: at(0) }),
-        };
+            message,
+        }
+    }
+
+    #[test]
+    fn a_disk_that_hangs_does_not_let_messages_pile_up() {
+        let mut durability = Durability::new(HardState::default());
+        durability.begin(Timestamp::ZERO, Some(HardState::default()), at(0));
+        let envelope = envelope(Message::Commit(Commit { commit: at(0) }));
 
         for _ in 0..2 * MAX_HELD_BACK {
             let token = durability.awaited(false).unwrap();

@@ -117,6 +117,7 @@ impl Raft {
                 copy: None,
             },
         );
+        self.durability.drop_claims_from(index);
         self.emit(Event::EntryDamaged { log_id });
         self.check_repairs();
     }

@@ -41,6 +41,7 @@ impl World {
             return self.crash(place, "crash after a persist");
         }
         for log_id in std::mem::take(&mut self.nodes[place].disk.mended) {
+            self.checkers.corruption.whole_again(id, log_id.index);
             self.handle(place, Input::Repaired(log_id))?;
         }
         let Some(token) = token else { return Ok(()) };
@@ -76,14 +77,18 @@ impl World {
         };
         let token = request.token;
         self.trace.note(&[4, place as u64, entries.len() as u64]);
-        self.handle(
-            place,
-            Input::LogRead {
-                token,
-                entries,
-                corrupt,
-            },
-        )
+        let read = Input::LogRead {
+            token,
+            entries,
+            corrupt,
+        };
+        self.handle(place, read)?;
+        // What waits for the node's next turn it does not know yet.
+        let node = &self.nodes[place];
+        if let Some(index) = corrupt.filter(|_| node.waiting.is_empty()) {
+            self.checkers.corruption.found(node.replica, index);
+        }
+        Ok(())
     }
 
     /// Hands a job to the state machine of a node.

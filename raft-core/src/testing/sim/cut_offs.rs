@@ -162,3 +162,118 @@ impl World {
         self.schedule(delay, Event::DiskDone { node: place, life });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Plan;
+    use super::super::random::Concern;
+    use super::super::world::Phase;
+    use super::*;
+
+    const MS: u64 = 1000;
+
+    /// Three nodes that have a leader, in the phase of faults, and where it stands.
+    fn led() -> (World, usize) {
+        let plan = Plan {
+            replicas: Some(3),
+            calm: true,
+            ..Plan::default()
+        };
+        let mut world = World::new(5, plan);
+        for node in 0..3 {
+            world.start(node).unwrap();
+        }
+        world.run_until(1000 * MS).unwrap();
+        world.phase = Phase::Faults;
+        let leader = world.nodes.iter().position(|node| node.leads()).unwrap();
+        (world, leader)
+    }
+
+    fn cuts(world: &World, leader: usize) -> usize {
+        let others = (0..3).filter(|other| *other != leader);
+        let links = others.flat_map(|other| [(leader, other), (other, leader)]);
+        links
+            .filter(|(from, to)| world.network.is_cut(*from, *to))
+            .count()
+    }
+
+    #[test]
+    fn a_leader_is_cut_off_with_a_hanging_disk_and_comes_back() {
+        let (mut world, leader) = led();
+        world.cut_off_at_once(leader);
+        assert!(cuts(&world, leader) >= 2);
+        assert!(world.nodes[leader].disk.stalled_until >= world.now + SHORTEST);
+        world.run_until(world.now + LONGEST + 1).unwrap();
+        assert_eq!(cuts(&world, leader), 0);
+    }
+
+    #[test]
+    fn a_leader_that_some_lose_by_and_by_falls_silent_in_the_end() {
+        let (mut world, leader) = led();
+        world.cut_off_by_and_by(leader);
+        world.run_until(world.now + 2 * SHORTEST + 1).unwrap();
+        assert_eq!(world.report.faults["a leader fell silent"], 1);
+    }
+
+    #[test]
+    fn a_silent_leader_is_cut_from_all_and_another_node_restarts_at_once() {
+        let (mut world, leader) = led();
+        let other = (leader + 1) % 3;
+        world.silence(leader, Some(other)).unwrap();
+        assert_eq!(cuts(&world, leader), 4);
+        assert!(world.nodes[other].raft.is_none());
+        world.run_until(world.now + 31 * MS).unwrap();
+        assert!(world.nodes[other].raft.is_some());
+        world.run_until(world.now + SHORTEST).unwrap();
+        assert_eq!(cuts(&world, leader), 0);
+    }
+
+    #[test]
+    fn a_request_to_take_over_may_be_the_last_that_a_leader_hears_of_it() {
+        let (mut world, leader) = led();
+        let target = (leader + 1) % 3;
+        let request = Envelope {
+            group: Default::default(),
+            from: world.nodes[leader].replica,
+            to: world.nodes[target].replica,
+            term: world.nodes[leader].seen.unwrap().term(),
+            message: Message::TimeoutNow(crate::message::TimeoutNow { round: 1 }),
+        };
+        assert!(
+            !world.hands_over_unheard(leader, &request),
+            "nothing was drawn"
+        );
+        world.faults.cut_off_every = 1;
+        let tries = (0..40).map(|_| world.hands_over_unheard(leader, &request));
+        assert!(tries.collect::<Vec<_>>().contains(&true));
+        assert!(world.network.is_cut(leader, target));
+    }
+
+    #[test]
+    fn a_hanging_disk_that_hurries_has_done_something_in_time() {
+        let (mut world, leader) = led();
+        world.nodes[leader].disk.stalled_until = u64::MAX;
+        let last = world.nodes[leader].disk.log.last();
+        let command = bytes::Bytes::copy_from_slice(&7_u64.to_le_bytes());
+        let proposal = world.nodes[leader].proposal(command.clone());
+        let request = world.nodes[leader].request(proposal.ticket);
+        world.checkers.proposals.proposed(request, command);
+        world
+            .handle(leader, crate::protocol::Input::Propose(vec![proposal]))
+            .unwrap();
+        world.hurry_disk(leader, 5 * MS);
+        world.run_until(world.now + 5 * MS).unwrap();
+        assert!(world.nodes[leader].disk.log.last() > last);
+    }
+
+    #[test]
+    fn runs_in_which_leaders_are_cut_off_are_drawn_in_part() {
+        let mut random = Random::stream(1, Concern::CutOffs);
+        let drawn = (0..100).filter(|_| {
+            let mut faults = Faults::default();
+            draw(&mut faults, &mut random, false);
+            faults.cut_off_every > 0
+        });
+        assert!((15..60).contains(&drawn.count()));
+    }
+}

@@ -14,6 +14,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::checker::corruption;
 use super::image::LogImage;
 use super::random::Random;
 use super::report::Violation;
@@ -144,10 +145,7 @@ impl Disk {
             let Some(original) = self.log.entry(entry.index()) else {
                 continue;
             };
-            if original.log_id == entry.log_id && original != entry {
-                let reason = format!("{} is mended with another payload", entry.log_id);
-                return Err(Violation::new("P20 corruption is detected", reason));
-            }
+            corruption::mended(original, entry)?;
             if original == entry {
                 self.damaged.remove(&entry.index());
                 self.mended.push(entry.log_id);

@@ -252,6 +252,11 @@ impl World {
             state: node.machine.durable.last,
         };
         durable_before_ack::sends(&envelope, durable)?;
+        let (damaged, applied) = (&disk.damaged, node.machine.state.applied());
+        self.checkers.amnesia.sends(&envelope)?;
+        self.checkers
+            .corruption
+            .sends(&envelope, damaged, applied)?;
         self.note_message(&envelope)?;
         let from = envelope.from.node;
         match &envelope.message {

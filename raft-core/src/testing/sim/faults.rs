@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::checker::Check;
+use super::checker::{Check, corruption};
 use super::report::Violation;
 use super::world::{Event, FaultKind, Phase, World};
 use crate::protocol::{Input, Raft, Restored};
@@ -154,8 +154,10 @@ impl World {
             self.report.mark("a restart finished an installation");
         }
         let (memberships, damaged) = node.read_at_start();
+        self.checkers.corruption.starts(node.replica, &damaged);
         let state = &node.machine.state;
         let log = &node.disk.log;
+        let last = log.last();
         let purged = log.purged();
         let founders = Arc::new(node.founders.clone());
         let membership = state.membership.clone().filter(|_| purged != LogId::ZERO);
@@ -175,8 +177,9 @@ impl World {
             let reason = format!("{} cannot start from its own disk: {error}", node.id());
             Violation::new("a crash leaves a state to start from", reason)
         })?;
-        node.raft = Some(raft);
         let id = node.id();
+        corruption::keeps_its_place(id, raft.status().last_log, last)?;
+        node.raft = Some(raft);
         self.trace.note(&[8, place as u64]);
         self.explain_start(place)?;
         self.trace.line(self.now, || format!("{id} starts"));

@@ -22,6 +22,7 @@ impl World {
         let node = &mut self.nodes[place];
         let former = node.replica;
         node.lose_vote();
+        self.checkers.amnesia.lost(former);
         let replica = node.replica;
         self.trace
             .line(self.now, || format!("{replica} begins, its vote is lost"));

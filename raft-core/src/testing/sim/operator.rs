@@ -151,6 +151,8 @@ impl World {
             return Ok(());
         }
         self.crash(place, "a node was wiped")?;
+        let former = self.nodes[place].replica;
+        self.checkers.amnesia.lost(former);
         self.nodes[place].wipe();
         self.report.mark("a removed node was wiped");
         Ok(())

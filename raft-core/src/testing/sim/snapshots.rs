@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::checker::Check;
+use super::checker::{Check, snapshot_equivalence};
 use super::machine::{Job, SnapshotImage};
 use super::world::{Event, World};
 use crate::protocol::{Input, SendSnapshot, SnapshotOffer, SnapshotToken};
@@ -241,9 +241,8 @@ impl World {
                 self.report.mark("a log kept its suffix after a snapshot");
             }
             node.machine.restore(image);
-            self.checkers
-                .states
-                .restored(id, image.last.index, image.digest)?;
+            let (index, states) = (image.last.index, &self.checkers.states);
+            snapshot_equivalence::restored(states, id, index, image.digest)?;
             self.report.mark("a snapshot was restored");
             let (id, at) = (self.nodes[place].replica, image.last.index);
             self.note_action(id, Action::Restore { at })?;

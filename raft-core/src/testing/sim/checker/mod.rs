@@ -6,6 +6,7 @@
 pub(crate) mod append_only;
 pub(crate) mod bounds;
 pub(crate) mod committed;
+pub(crate) mod corruption;
 pub(crate) mod durable_before_ack;
 pub(crate) mod durable_quorum;
 pub(crate) mod election_safety;
@@ -15,11 +16,13 @@ pub(crate) mod lease;
 pub(crate) mod liveness;
 pub(crate) mod log_matching;
 pub(crate) mod membership_safety;
+pub(crate) mod no_amnesia;
 pub(crate) mod operations;
 pub(crate) mod proposals;
 pub(crate) mod reads;
 pub(crate) mod register;
 pub(crate) mod replication;
+pub(crate) mod snapshot_equivalence;
 pub(crate) mod state_machine_safety;
 pub(crate) mod up_to_date;
 pub(crate) mod vote_uniqueness;
@@ -92,6 +95,8 @@ pub(crate) struct Checkers {
     pub(crate) register: register::Register,
     pub(crate) replication: replication::Replication,
     pub(crate) operations: operations::Operations,
+    pub(crate) amnesia: no_amnesia::NoAmnesia,
+    pub(crate) corruption: corruption::Corruption,
 }
 
 #[cfg(test)]

@@ -1,0 +1,180 @@
+//! P20: what is damaged is noticed: it keeps its place in the log, nothing else takes it
+//! under the same name, and nobody who knows of it calls what follows durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Check;
+use crate::entry::Entry;
+use crate::message::{AppendResult, Envelope, Message};
+use crate::testing::sim::report::Violation;
+use crate::types::{LogId, LogIndex, NodeId, ReplicaId};
+
+/// What replicas know of the damage on their disks.
+#[derive(Debug, Default)]
+pub(crate) struct Corruption {
+    known: BTreeMap<ReplicaId, BTreeSet<LogIndex>>,
+}
+
+impl Corruption {
+    /// `replica` begins anew, and learns that these are damaged.
+    pub(crate) fn starts(&mut self, replica: ReplicaId, damaged: &[LogIndex]) {
+        let damaged = damaged.iter().copied().collect();
+        self.known.insert(replica, damaged);
+    }
+
+    /// A read tells `replica` that `index` is damaged.
+    pub(crate) fn found(&mut self, replica: ReplicaId, index: LogIndex) {
+        self.known.entry(replica).or_default().insert(index);
+    }
+
+    /// The entry at `index` is whole again. It may be damaged anew, unknown to the replica.
+    pub(crate) fn whole_again(&mut self, replica: ReplicaId, index: LogIndex) {
+        self.known.entry(replica).or_default().remove(&index);
+    }
+
+    /// A message leaves a replica whose disk has these entries `damaged`, and whose state
+    /// machine has applied all up to `applied`: those it needs no more.
+    pub(crate) fn sends(
+        &mut self,
+        envelope: &Envelope,
+        damaged: &BTreeSet<LogIndex>,
+        applied: LogIndex,
+    ) -> Check {
+        let Some(known) = self.known.get_mut(&envelope.from) else {
+            return Ok(());
+        };
+        known.retain(|index| damaged.contains(index));
+        let durable = called_durable(&envelope.message);
+        let first = known.range(applied.next()..).next();
+        match first.filter(|index| **index <= durable.index) {
+            None => Ok(()),
+            Some(index) => {
+                let from = envelope.from;
+                Err(violation(format!(
+                    "{from} calls {durable} durable and knows that {index} is damaged"
+                )))
+            }
+        }
+    }
+}
+
+/// What a message calls durable, if anything.
+const fn called_durable(message: &Message) -> LogId {
+    match message {
+        Message::AppendReply(reply) => match reply.result {
+            AppendResult::Accepted { durable, .. } => durable,
+            AppendResult::Rejected { .. } => LogId::ZERO,
+        },
+        Message::HeartbeatReply(reply) => reply.durable,
+        _ => LogId::ZERO,
+    }
+}
+
+/// A damaged entry, which was `original`, is replaced.
+pub(crate) fn mended(original: &Entry, by: &Entry) -> Check {
+    match original.log_id == by.log_id && original != by {
+        true => Err(violation(format!(
+            "{} is mended with another payload",
+            by.log_id
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// `node` starts, and its log ends at `shown`; its disk's, damage and all, at `on_disk`.
+pub(crate) fn keeps_its_place(node: NodeId, shown: LogId, on_disk: LogId) -> Check {
+    match shown == on_disk {
+        true => Ok(()),
+        false => Err(violation(format!(
+            "{node} starts with a log up to {shown}, its disk holds {on_disk}"
+        ))),
+    }
+}
+
+fn violation(reason: String) -> Violation {
+    Violation::new("P20 corruption is detected", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{AppendReply, HeartbeatReply};
+    use crate::types::{GroupId, RequestId, Term};
+
+    const fn at(index: u64) -> LogIndex {
+        LogIndex::new(index)
+    }
+
+    fn sends(message: Message, applied: u64) -> Check {
+        let mut checker = Corruption::default();
+        let replica = ReplicaId::first(2);
+        checker.starts(replica, &[at(3)]);
+        checker.found(replica, at(5));
+        checker.found(replica, at(7));
+        checker.whole_again(replica, at(7));
+        // The one at 5 is gone by now, the one at 7 damaged anew.
+        let damaged = BTreeSet::from([at(3), at(7), at(9)]);
+        let envelope = Envelope {
+            group: GroupId::default(),
+            from: replica,
+            to: ReplicaId::first(1),
+            term: Term::new(3),
+            message,
+        };
+        checker.sends(&envelope, &damaged, at(applied))
+    }
+
+    fn accepted(index: u64) -> Message {
+        let id = LogId::new(1, index);
+        let result = AppendResult::Accepted {
+            received: id,
+            durable: id,
+        };
+        Message::AppendReply(AppendReply { session: 1, result })
+    }
+
+    #[test]
+    fn an_acknowledgement_beyond_known_damage_is_caught() {
+        assert!(sends(accepted(3), 0).is_err());
+        assert!(sends(accepted(6), 0).is_err());
+        sends(accepted(2), 0).unwrap();
+    }
+
+    #[test]
+    fn damage_that_is_mended_applied_or_not_known_is_no_reason() {
+        sends(accepted(7), 3).unwrap();
+        sends(accepted(9), 3).unwrap();
+    }
+
+    #[test]
+    fn a_heartbeat_counts_like_an_acknowledgement() {
+        let id = LogId::new(1, 4);
+        let reply = HeartbeatReply {
+            session: 1,
+            round: 1,
+            received: id,
+            durable: id,
+            promise: std::time::Duration::ZERO,
+        };
+        assert!(sends(Message::HeartbeatReply(reply), 0).is_err());
+    }
+
+    #[test]
+    fn another_payload_under_the_same_name_is_caught() {
+        let entry = |boot| {
+            let request = RequestId { boot, sequence: 1 };
+            Entry::command(LogId::new(1, 3), request, Default::default())
+        };
+        assert!(mended(&entry(1), &entry(2)).is_err());
+        mended(&entry(1), &entry(1)).unwrap();
+        // The place holds another entry by now.
+        mended(&entry(1), &Entry::blank(LogId::new(2, 3))).unwrap();
+    }
+
+    #[test]
+    fn a_log_that_ends_before_its_damage_is_caught() {
+        let check = |shown| keeps_its_place(NodeId::new(1), shown, LogId::new(2, 5));
+        assert!(check(LogId::new(2, 4)).is_err());
+        check(LogId::new(2, 5)).unwrap();
+    }
+}
