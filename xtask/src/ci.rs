@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{prerequisites, sim, test, tidy, util};
+use crate::{determinism, prerequisites, sim, test, tidy, util};
 
 /// How much to check
 #[derive(clap::Args)]
@@ -46,6 +46,9 @@ const FULL: &[Step] = &[
     ("raft-core alone", core_alone),
     ("what raft-core depends on", core_tree),
     ("simulator", || sim::run(&sim::Arguments::first(100))),
+    ("determinism", || {
+        determinism::run(&determinism::Arguments { seeds: 100 })
+    }),
 ];
 
 /// Runs the steps, and stops at the first that fails.

@@ -8,6 +8,7 @@ mod ci;
 mod client;
 mod cluster;
 mod demo;
+mod determinism;
 mod explore;
 mod fuzz;
 mod load;
@@ -50,6 +51,8 @@ enum Verb {
     Cluster(cluster::Arguments),
     /// Runs the simulator over many seeds
     Sim(sim::Arguments),
+    /// Runs the same seeds in two processes and at two optimisation levels; all must go the same way
+    Determinism(determinism::Arguments),
     /// Tries out all that can happen to three replicas, deeper and deeper
     Explore(explore::Arguments),
     /// Makes mistakes in copies of raft-core, one at a time: the simulator must see each
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),
+        Verb::Determinism(arguments) => determinism::run(&arguments),
         Verb::Explore(arguments) => explore::run(&arguments),
         Verb::Mistakes(arguments) => mistakes::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
