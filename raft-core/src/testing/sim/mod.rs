@@ -34,8 +34,10 @@ mod network;
 mod node;
 mod observe;
 mod operator;
+mod page;
 pub mod plan;
 mod random;
+mod recording;
 mod recovery;
 pub mod report;
 mod shrink;
@@ -64,9 +66,11 @@ pub fn run(seed: u64, plan: Plan) -> Report {
         Ok(Err(violation)) => Some(violation),
         Err(panic) => Some(Violation::new("the protocol's assertions", words(&*panic))),
     };
+    world.record();
     let mut report = world.report;
     report.simulated = std::time::Duration::from_micros(world.now);
     report.violation = violation;
+    report.recording = world.recording;
     report.trace_hash = world.trace.hash;
     report.trace = world.trace.lines;
     report
