@@ -3,6 +3,8 @@
 //! Skipped with a word where there is no Chromium; what needs no browser is tested
 //! beside the page.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test fail like the test")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;

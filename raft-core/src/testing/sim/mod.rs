@@ -9,7 +9,7 @@
 //! The rooms: [`plan`] draws what a seed goes through, `world` holds the time
 //! and the events, `effects` carries out what replicas ask for, `completions`
 //! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
-//! asks the `checker`s.
+//! asks the `checker`s. `recording` keeps what `page` shows.
 //!
 //! What is missing so far: membership changes, snapshots, clock drift, and disks
 //! that lose or damage what they called durable.

@@ -52,13 +52,6 @@ impl Report {
 
     fn data(&self, recording: &Recording) -> String {
         let plan = &recording.plan;
-        let counts = |counts: &std::collections::BTreeMap<&'static str, u64>| {
-            object(
-                counts
-                    .iter()
-                    .map(|(&name, count)| (name, count.to_string())),
-            )
-        };
         let violation = self.violation.as_ref().map_or("null".to_owned(), |found| {
             let (property, reason) = (quoted(found.property), quoted(&found.reason));
             object([("property", property), ("reason", reason)])
@@ -66,15 +59,12 @@ impl Report {
         let mut fields = vec![
             ("seed", quoted(&recording.seed.to_string())),
             ("plan", quoted(plan.aim.name())),
-            ("without", quoted_list(&plan.without)),
-            ("faultTime", plan.fault_time.as_millis().to_string()),
             (
                 "replay",
                 quoted(&format!("cargo xtask sim {}", plan.replay(recording.seed))),
             ),
             ("hash", quoted(&format!("{:016x}", self.trace_hash))),
             ("events", self.steps.to_string()),
-            ("faults", counts(&self.faults)),
             ("violation", violation),
         ];
         fields.extend(happenings(recording));

@@ -83,6 +83,9 @@ function fateOf(message) {
   else if (message.flags & LOST) words.push("lost");
   else if (message.arrives > run.ends) words.push("on its way when the run ends");
   else if (meetsNobody(message)) words.push("arrives at a node that is down");
+  else if (!(message.flags & LOST) && spellsAt(nodes[message.to], message.arrives).includes("paused")) {
+    words.push("arrives at a node that is paused, and waits there");
+  }
   return words.join("; ");
 }
 

@@ -8,7 +8,6 @@ function fillHeader() {
     ["length", `${formatTime(run.ends)} ms`], ["events", formatCount(run.events)],
     ["messages", formatCount(messages.length)], ["terms led", String(leaders.length)], ["trace hash", run.hash],
   ];
-  if (run.without.length) facts.push(["without", run.without.join(", ")]);
   if (run.forgotten) facts.push(["left out", `all before ${formatTime(run.begins)} ms: ${formatCount(run.forgotten)} messages and happenings`]);
   byId("facts").replaceChildren(...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   byId("replay").querySelector("code").textContent = run.replay;
@@ -220,13 +219,21 @@ function listen() {
     view.selected = item;
     goTo(item.at);
   });
-  new ResizeObserver(redraw).observe(byId("stage"));
+  // At once: what is drawn for another size would be stretched for a moment.
+  new ResizeObserver(drawAll).observe(byId("stage"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
 }
 
-/// At the violation, with what led to it; else where the first leader comes to lead, with
+/// At the milliseconds that the address asks for, as `#1234.5`; at the violation, with
+/// what led to it; else where the first leader comes to lead, with
 /// what follows.
 function open() {
+  const asked = /^#(\d+(\.\d+)?)$/.exec(location.hash);
+  if (asked) {
+    view.from = view.to = -1;
+    goTo(asked[1] * 1000, 200_000);
+    return;
+  }
   if (run.violation) {
     goToViolation();
     return;

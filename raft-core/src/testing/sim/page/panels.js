@@ -22,8 +22,12 @@ function fillPanels() {
 }
 
 function fillNodes() {
+  const box = byId("nodes");
+  const key = `${view.cursor} ${box.clientWidth}`;
+  if (box.key === key) return;
+  box.key = key;
   const longest = Math.max(1, ...nodes.map((node) => logAt(node, view.cursor).length));
-  const room = Math.max(4, Math.floor((byId("nodes").clientWidth - 560) / 22));
+  const room = Math.max(4, Math.floor((box.clientWidth - 470) / 22));
   const first = Math.max(1, longest - room + 1);
   const table = element("table");
   const before = first > 1 ? `; before them ${first - 1} older ones` : "";
@@ -33,7 +37,7 @@ function fillNodes() {
   const head = element("tr", {}, ...names.map((name) => element("th", {}, name)));
   head.append(element("th", {}, scaleOf(first, longest)));
   table.append(head, ...nodes.map((node) => rowOf(node, first, longest)));
-  byId("nodes").replaceChildren(table);
+  box.replaceChildren(table);
 }
 
 function scaleOf(first, last) {

@@ -205,13 +205,13 @@ impl What {
         (Self::Leader, ["elections", "L", "new leader"]),
         (Self::StepsDown, ["elections", "S", "steps down"]),
         (Self::Truncation, ["log", "T", "truncation"]),
-        (Self::Purge, ["disk", "P", "purge"]),
         (Self::Membership, ["members", "M", "membership"]),
         (Self::Snapshot, ["log", "N", "snapshot"]),
         (Self::Note, ["elections", "i", "note"]),
         (Self::Client, ["clients", "C", "client"]),
         (Self::Operator, ["members", "O", "operator"]),
         (Self::Write, ["disk", "W", "write"]),
+        (Self::Purge, ["disk", "P", "purge"]),
     ];
 
     /// Its place among all.
