@@ -55,6 +55,9 @@ const FULL: &[Step] = &[
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     prerequisites::prepare()?;
     prerequisites::prepare_components()?;
+    if !arguments.quick {
+        prerequisites::prepare_browser();
+    }
     let steps = if arguments.quick { QUICK } else { FULL };
     let mut rows = vec![vec!["step".to_owned(), "seconds".to_owned()]];
     for (name, step) in steps {

@@ -1,4 +1,5 @@
-//! What building RocksDB needs: a C++ compiler, and libclang for its bindings.
+//! What building RocksDB needs: a C++ compiler, and libclang for its bindings; and a
+//! browser for one test, if it comes easily.
 //!
 //! Looks first. What is missing is installed where we may (root on Debian or
 //! Ubuntu); elsewhere the one command is printed and nothing is changed.
@@ -59,6 +60,34 @@ pub(crate) fn prepare_components() -> Result<()> {
     command.args(["component", "add"]).args(&missing);
     util::run(&mut command)
 }
+
+/// A browser for the page of a simulated run, if it comes easily: without one a test is
+/// skipped, so nothing here fails.
+pub(crate) fn prepare_browser() {
+    let is_there = |name: &str| util::succeeds(Command::new(name).arg("--version"));
+    if BROWSERS.into_iter().any(is_there) {
+        return;
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let may_install = Platform::of(&path) == Platform::Apt && is_root();
+    if may_install {
+        println!("installing Chromium, which tries out the page of a simulated run");
+        let packages = ["install", "-y", "-q", "--no-install-recommends", "chromium"];
+        let installed = apt(&["update", "-q"]).and_then(|()| apt(&packages));
+        if installed.is_ok() {
+            return;
+        }
+    }
+    println!("no Chromium here: the test of the page of a simulated run is skipped");
+}
+
+/// Names under which Chromium and its kin are installed; `trace_page.rs` looks for them, too.
+const BROWSERS: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
 
 fn missing() -> Vec<&'static str> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -208,14 +237,6 @@ fn install(missing: &[&str]) -> Result<()> {
         );
     }
     println!("RocksDB needs {missing}, not found here; installing through apt-get");
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        util::run(
-            command
-                .args(arguments)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )
-    };
     apt(&["update", "-q"])?;
     apt(&[
         "install",
@@ -225,6 +246,12 @@ fn install(missing: &[&str]) -> Result<()> {
         "g++",
         "libclang-dev",
     ])
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(arguments);
+    util::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn is_root() -> bool {

@@ -30,9 +30,9 @@ pub(crate) struct Arguments {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
-    /// Print one line per step
-    #[arg(long)]
-    trace: bool,
+    /// Print one line per step; or, with a file, write the one run as a page into FILE.html
+    #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-")]
+    trace: Option<String>,
     /// Leave these faults out, as a smaller replay says
     #[arg(long, value_name = "FAULT,...")]
     without: Option<String>,
@@ -54,7 +54,7 @@ impl Arguments {
             plan: None,
             jobs: None,
             json: false,
-            trace: false,
+            trace: None,
             without: None,
             fault_time: None,
             limit_minutes: 30,
@@ -72,14 +72,28 @@ impl Arguments {
             ("--jobs", number(self.jobs)),
             ("--without", self.without.clone()),
             ("--fault-time", number(self.fault_time)),
+            ("--trace", self.trace.clone()),
         ];
         let mut words = Vec::new();
         for (name, value) in valued {
             words.extend(value.into_iter().flat_map(|v| [name.to_owned(), v]));
         }
         words.extend(self.json.then(|| "--json".to_owned()));
-        words.extend(self.trace.then(|| "--trace".to_owned()));
         words
+    }
+
+    /// What cannot be is refused here, before the simulator is built.
+    fn check(&self) -> Result<()> {
+        let Some(file) = self.trace.as_deref().filter(|file| *file != "-") else {
+            return Ok(());
+        };
+        if !file.ends_with(".html") {
+            bail!("--trace writes a page; name it FILE.html, not {file:?}");
+        }
+        if self.seeds != 1 || self.minutes.is_some() {
+            bail!("a page shows one run; give `--seeds 1 --seed S` with `--trace {file}`");
+        }
+        Ok(())
     }
 
     /// No run with a time of its own is cut short.
@@ -91,6 +105,7 @@ impl Arguments {
 
 /// Builds the simulator, then runs it within the limit.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    arguments.check()?;
     let mut command = build("sim")?;
     command.args(arguments.for_simulator());
     run_within(&mut command, arguments.limit())
@@ -151,6 +166,42 @@ mod tests {
         assert_eq!(one.limit(), Duration::from_secs(30 * 60));
         assert_eq!(hour.for_simulator(), ["--minutes", "60"]);
         assert_eq!(hour.limit(), Duration::from_secs(62 * 60));
+    }
+
+    fn parsed(words: &str) -> Arguments {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        let words = std::iter::once("sim").chain(words.split_whitespace());
+        <Line as clap::Parser>::parse_from(words).arguments
+    }
+
+    #[test]
+    fn a_trace_is_printed_or_written_as_a_page() {
+        let printed = parsed("--trace --seeds 1 --seed 7");
+        let named = parsed("--trace - --seeds 1 --seed 7");
+        let page = parsed("--seeds 1 --seed 7 --trace x.html --fault-time 50");
+
+        let words = "--seeds 1 --seed 7 --trace -";
+        assert_eq!(printed.for_simulator().join(" "), words);
+        assert_eq!(named.for_simulator().join(" "), words);
+        let words = "--seeds 1 --seed 7 --fault-time 50 --trace x.html";
+        assert_eq!(page.for_simulator().join(" "), words);
+        for arguments in [printed, named, page] {
+            arguments.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_page_of_many_runs_or_of_another_kind_is_refused() {
+        let refusal = |words: &str| parsed(words).check().unwrap_err().to_string();
+
+        for words in ["--seed 7 --trace x.html", "--minutes 1 --trace x.html"] {
+            assert!(refusal(words).contains("a page shows one run"), "{words}");
+        }
+        assert!(refusal("--seeds 1 --trace 7").contains("name it FILE.html"));
     }
 
     #[test]

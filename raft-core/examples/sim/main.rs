@@ -4,6 +4,7 @@
 //! sim --seeds 2000            the first 2000 seeds
 //! sim --minutes 60            as many as an hour holds
 //! sim --seed 42 --trace       one seed, one line per step
+//! sim --seed 42 --trace 42.html
 //! ```
 //!
 //! `options.rs` says what else it takes, and how it ends.
@@ -12,12 +13,13 @@ mod options;
 mod progress;
 mod summary;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use options::{Options, USAGE, parse, replay};
+use options::{Options, USAGE, parse};
 use progress::Progress;
 use raft_core::testing::sim::{Aim, Plan, Report, Violation, run, shrink};
 
@@ -46,6 +48,8 @@ struct Results {
     failures: Vec<Failure>,
     /// Seeds that went two ways.
     undetermined: Vec<u64>,
+    /// Why the page could not be written, if so.
+    unwritten: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -86,10 +90,14 @@ fn verdict(results: &Results, missed: &[&str]) -> ExitCode {
     for name in missed {
         eprintln!("never met in {} runs: {name}", results.total.runs);
     }
+    if let Some(error) = &results.unwritten {
+        eprintln!("error: {error}");
+    }
     if !results.failures.is_empty() {
         return ExitCode::from(1);
     }
-    match results.undetermined.is_empty() && missed.is_empty() {
+    let says_something = results.undetermined.is_empty() && missed.is_empty();
+    match says_something && results.unwritten.is_none() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(2),
     }
@@ -113,7 +121,7 @@ fn run_all(options: &Options) -> Results {
             let seed = options.first.wrapping_add(offset);
             let report = run(seed, options.plan.clone());
             let goes_two_ways = offset.is_multiple_of(REPEATED)
-                && run(seed, options.plan.clone()).trace_hash != report.trace_hash;
+                && run(seed, without_records(&options.plan)).trace_hash != report.trace_hash;
             let mut results = results
                 .lock()
                 .expect("no thread panics while it holds this");
@@ -140,6 +148,9 @@ impl Results {
         for line in &report.trace {
             println!("{line}");
         }
+        if let Some(file) = &options.page {
+            self.unwritten = write_page(file, report).err();
+        }
         self.total.add(report);
         if let Some(violation) = &report.violation {
             self.failures.push(fail(seed, violation, options));
@@ -147,20 +158,40 @@ impl Results {
     }
 }
 
+/// The plan without anything that is kept of a run and changes nothing.
+fn without_records(plan: &Plan) -> Plan {
+    Plan {
+        trace: false,
+        record: false,
+        ..plan.clone()
+    }
+}
+
+/// Writes the page of a run, and says where it is.
+fn write_page(file: &Path, report: &Report) -> Result<(), String> {
+    let page = report.page().ok_or("the run was not recorded")?;
+    let name = file.display();
+    std::fs::write(file, &page)
+        .map_err(|error| format!("cannot write {name}: {error}; name another file"))?;
+    eprintln!(
+        "page: {name}, {} KiB; open it in a browser",
+        page.len() / 1024
+    );
+    Ok(())
+}
+
 /// Reports a violation, as small as it gets.
 fn fail(seed: u64, violation: &Violation, options: &Options) -> Failure {
-    let plan = Plan {
-        trace: false,
-        ..options.plan.clone()
-    };
-    let replayed = replay(seed, &plan);
+    let plan = without_records(&options.plan);
+    let replayed = plan.replay(seed);
     eprintln!("seed {seed} violates {violation}\n  replay: cargo xtask sim {replayed}");
     let shrinks = !options.is_first_enough;
     let shrunk = shrinks.then(|| shrink(seed, &plan)).flatten();
     if let Some((plan, report)) = shrunk {
-        let smaller = replay(seed, &plan);
+        let smaller = plan.replay(seed);
         if let Some(violation) = report.violation.filter(|_| smaller != replayed) {
             eprintln!("  smaller: cargo xtask sim {smaller}\n           violates {violation}");
+            eprintln!("  its page: add --trace smaller.html");
         }
     }
     Failure {

@@ -1,12 +1,13 @@
 //! What the command line asks for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use raft_core::testing::sim::{Aim, FAULTS, Plan};
 
 pub(crate) const USAGE: &str = "\
 usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json]
-           [--trace] [--without FAULT,...] [--fault-time MS] [--first]
+           [--trace [FILE.html]] [--without FAULT,...] [--fault-time MS] [--first]
 
   --seeds N         how many seeds to run (default 200, or 1 with --seed)
   --minutes M       as many seeds as fit into this time
@@ -15,7 +16,8 @@ usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json
                     disk, reads
   --jobs J          how many threads (default: one for each core)
   --json            print the summary as JSON
-  --trace           print one line per step
+  --trace [FILE]    print one line per step; or write what one seed goes through as a
+                    page into FILE.html, with `-` or without a file print it
   --without F,...   leave these faults out
   --fault-time MS   how long faults last, in simulated milliseconds
   --first           stop at the first violation, and report it as it is
@@ -32,15 +34,17 @@ pub(crate) struct Options {
     pub(crate) jobs: usize,
     pub(crate) json: bool,
     pub(crate) is_first_enough: bool,
+    /// Where the page of the run goes.
+    pub(crate) page: Option<PathBuf>,
     pub(crate) plan: Plan,
 }
 
 /// Nothing when help is asked for.
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let mut arguments = arguments;
+    let mut arguments = arguments.peekable();
     let (mut first, mut count, mut minutes) = (None, None, None);
     let (mut jobs, mut fault_time) = (None, None);
-    let (mut json, mut trace, mut is_first_enough) = (false, false, false);
+    let (mut json, mut trace, mut is_first_enough) = (false, None, false);
     let (mut aim, mut without) = (Aim::Swarm, Vec::new());
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -53,28 +57,51 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
             "--plan" => aim = value()?.parse()?,
             "--without" => without = faults(&value()?)?,
             "--json" => json = true,
-            "--trace" => trace = true,
+            "--trace" => {
+                let file = arguments.next_if(|next| !next.starts_with("--"));
+                trace = Some(file.unwrap_or_else(|| "-".to_owned()));
+            }
             "--first" => is_first_enough = true,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
         }
     }
     let mut plan = Plan::aimed(aim);
-    plan.trace = trace;
+    let page = trace.as_deref().filter(|file| *file != "-").map(page_file);
+    let page = page.transpose()?;
+    plan.trace = trace.is_some() && page.is_none();
+    plan.record = page.is_some();
     plan.without = without;
     plan.fault_time = fault_time.map_or(plan.fault_time, Duration::from_millis);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.map_or(cores, |jobs| usize::try_from(jobs).unwrap_or(cores));
     let usual = if first.is_some() { 1 } else { 200 };
+    let count = count.or(minutes.is_none().then_some(usual));
+    if page.is_some() && count != Some(1) {
+        return Err(
+            "a page shows one run; give `--seeds 1 --seed S` with `--trace FILE.html`".into(),
+        );
+    }
     Ok(Some(Options {
         first: first.unwrap_or(0),
-        count: count.or(minutes.is_none().then_some(usual)),
+        count,
         time: minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
         jobs: jobs.clamp(1, 1024),
         json,
         is_first_enough,
+        page,
         plan,
     }))
+}
+
+/// A trace goes into a file as a page, and a file that is no page was not meant.
+fn page_file(name: &str) -> Result<PathBuf, String> {
+    match name.ends_with(".html") {
+        true => Ok(PathBuf::from(name)),
+        false => Err(format!(
+            "--trace writes a page; name it FILE.html, not {name:?}"
+        )),
+    }
 }
 
 fn number(argument: &str, text: &str) -> Result<u64, String> {
@@ -89,20 +116,4 @@ fn faults(text: &str) -> Result<Vec<&'static str>, String> {
     names
         .map(|name| known(name).ok_or_else(|| unknown(name)))
         .collect()
-}
-
-/// The arguments that repeat `seed` under `plan`.
-pub(crate) fn replay(seed: u64, plan: &Plan) -> String {
-    let usual = Plan::aimed(plan.aim);
-    let mut words = format!("--seeds 1 --seed {seed}");
-    if plan.aim != Aim::Swarm {
-        words += &format!(" --plan {}", plan.aim);
-    }
-    if plan.fault_time != usual.fault_time {
-        words += &format!(" --fault-time {}", plan.fault_time.as_millis());
-    }
-    if !plan.without.is_empty() {
-        words += &format!(" --without {}", plan.without.join(","));
-    }
-    words
 }

@@ -1,6 +1,7 @@
 //! Clients ask: at their own pace, and as probes while a group recovers.
 
 use super::checker::Check;
+use super::recording::{What, words};
 use super::workload::{Request, value_of};
 use super::world::{Event, World};
 use crate::protocol::{Consistency, Input, Raft};
@@ -92,6 +93,7 @@ impl World {
         let id = node.id();
         self.trace
             .line(self.now, || format!("{id} is asked {input:?}"));
+        self.tell(place, What::Client, || words::request(&input));
         self.handle(place, input)
     }
 }

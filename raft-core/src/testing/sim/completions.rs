@@ -4,6 +4,7 @@ use super::checker::{Check, hard_state};
 use super::disk::HardStateChanges;
 use super::effects::voter;
 use super::machine::Job;
+use super::recording::What;
 use super::world::{Event, World};
 use crate::entry::LogSlice;
 use crate::protocol::{Apply, Input, ReadLog};
@@ -48,6 +49,9 @@ impl World {
         self.trace.note(&[3, place as u64, token.0]);
         self.trace
             .line(self.now, || format!("{id} persisted {token:?}"));
+        self.tell(place, What::Write, || {
+            format!("all up to write {} is durable", token.0)
+        });
         self.handle(place, Input::Persisted(token))
     }
 
@@ -186,6 +190,9 @@ impl World {
             self.checkers.register.acknowledged(request, self.now);
             self.nodes[place].has_written = true;
             self.report.acknowledged += 1;
+            self.tell(place, What::Client, || {
+                format!("acknowledges request {} at {index}", ticket.0)
+            });
             if !leads {
                 self.report.mark("a forwarded proposal was acknowledged");
             }

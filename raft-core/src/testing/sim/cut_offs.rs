@@ -9,6 +9,7 @@
 use super::checker::Check;
 use super::plan::Faults;
 use super::random::Random;
+use super::recording::{Way, What};
 use super::world::{Event, World, micros};
 use crate::message::{Envelope, Message};
 
@@ -84,6 +85,10 @@ impl World {
         self.trace.line(self.now, || {
             format!("places {leader} and {company:?} are cut off, their disks hang")
         });
+        self.tell(leader, What::OtherFault, || match company {
+            Some(other) => format!("is cut off with n{}, disks hang", other + 1),
+            None => "is cut off, its disk hangs".into(),
+        });
         for from in 0..size {
             if is_apart(from) {
                 let disk = &mut self.nodes[from].disk;
@@ -113,6 +118,9 @@ impl World {
         };
         let target = self.place(envelope.to.node);
         self.network.set_cut(place, target, true);
+        if let Some(recording) = &mut self.recording {
+            recording.message(self.now, self.now + delay, envelope, Way::default());
+        }
         self.schedule(delay, Event::Deliver(envelope.clone()));
         let silence = Event::Silence {
             leader: place,
@@ -126,6 +134,7 @@ impl World {
     /// restarts at once.
     pub(crate) fn silence(&mut self, leader: usize, restarts: Option<usize>) -> Check {
         self.report.fault("a leader fell silent");
+        self.tell(leader, What::OtherFault, || "falls silent".into());
         let length = self.fault_random.between(50_000, SHORTEST);
         for other in (0..self.nodes.len()).filter(|other| *other != leader) {
             for (from, to) in [(leader, other), (other, leader)] {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::node::Node;
+use super::recording::What;
 use super::world::{Event, World};
 use crate::entry::EntryKind;
 use crate::membership::Membership;
@@ -26,6 +27,10 @@ impl World {
         };
         self.report
             .fault(if is_full { "disk full" } else { "disk ill" });
+        self.tell(place, What::Disk, || {
+            let how = if is_full { "is full" } else { "hangs" };
+            format!("disk {how} for {} ms", length / 1000)
+        });
         let node = &mut self.nodes[place];
         node.disk.stalled_until = node.disk.stalled_until.max(self.now + length);
         let (node, life) = (place, node.life);
@@ -60,6 +65,7 @@ impl World {
             let id = self.nodes[place].id();
             self.trace
                 .line(self.now, || format!("{id} has {index} damaged"));
+            self.tell(place, What::Damage, || format!("entry {index} is damaged"));
             self.nodes[place].disk.damaged.insert(index);
         }
     }

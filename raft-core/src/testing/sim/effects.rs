@@ -5,6 +5,7 @@ use super::checker::{Check, Seen, lease, reads};
 use super::disk::Write;
 use super::machine::Job;
 use super::node::Node;
+use super::recording::{Way, What, words};
 use super::world::{Event, World};
 use crate::error::ProposeError;
 use crate::message::{AppendResult, Envelope, Message};
@@ -91,6 +92,7 @@ impl World {
                     let (cut, last) = (persist.truncate_from, persist.entries.last());
                     format!("{id} persists {token:?} {state:?} cut {cut:?} up to {last:?}")
                 });
+                self.tell(place, What::Write, || words::persist(&persist));
                 let origin = self.nodes[place].machine.state.origin.clone();
                 let snapshot = origin.filter(|_| persist.reset.is_some());
                 self.write(place, Write::Persist(persist, snapshot));
@@ -161,6 +163,9 @@ impl World {
                 let words = error.to_string();
                 self.trace
                     .line(self.now, || format!("{id} fails {ticket:?}: {words}"));
+                self.tell(place, What::Client, || {
+                    format!("fails request {}: {words}", ticket.0)
+                });
                 self.count_failure(&error);
                 let request = self.nodes[place].request(ticket);
                 if error.is_refusal() {
@@ -175,6 +180,7 @@ impl World {
             }
             Output::Event(event) => {
                 self.trace.line(self.now, || format!("{id} {event}"));
+                self.tell(place, words::kind_of(&event), || event.to_string());
                 self.count_event(id, &event, before);
                 Ok(())
             }
@@ -243,6 +249,22 @@ impl World {
     }
 
     fn send(&mut self, place: usize, envelope: Envelope) -> Check {
+        let checked = self.check_message(place, &envelope);
+        if let (Err(_), Some(recording)) = (&checked, &mut self.recording) {
+            recording.message(self.now, self.now, &envelope, Way::violating());
+        }
+        checked?;
+        if !self.hands_over_unheard(place, &envelope) {
+            self.post(place, envelope);
+        }
+        if self.fault_random.chance(self.faults.crash_after_send) {
+            return self.crash(place, "crash after a send");
+        }
+        Ok(())
+    }
+
+    /// What a message claims must be so, and durable.
+    fn check_message(&mut self, place: usize, envelope: &Envelope) -> Check {
         let node = &self.nodes[place];
         let disk = &node.disk;
         let durable = DurableState {
@@ -251,13 +273,11 @@ impl World {
             ever: &disk.ever,
             state: node.machine.durable.last,
         };
-        durable_before_ack::sends(&envelope, durable)?;
+        durable_before_ack::sends(envelope, durable)?;
         let (damaged, applied) = (&disk.damaged, node.machine.state.applied());
-        self.checkers.amnesia.sends(&envelope)?;
-        self.checkers
-            .corruption
-            .sends(&envelope, damaged, applied)?;
-        self.note_message(&envelope)?;
+        self.checkers.amnesia.sends(envelope)?;
+        self.checkers.corruption.sends(envelope, damaged, applied)?;
+        self.note_message(envelope)?;
         let from = envelope.from.node;
         match &envelope.message {
             Message::RequestVoteReply(reply) if reply.granted => {
@@ -284,12 +304,6 @@ impl World {
             }
             _ => {}
         }
-        if !self.hands_over_unheard(place, &envelope) {
-            self.post(place, envelope);
-        }
-        if self.fault_random.chance(self.faults.crash_after_send) {
-            return self.crash(place, "crash after a send");
-        }
         Ok(())
     }
 
@@ -297,11 +311,15 @@ impl World {
         self.report.message(&envelope.message);
         let link = (place, self.place(envelope.to.node));
         let mut arrivals = Vec::new();
+        let kept = self.recording.as_ref().map(|_| envelope.clone());
         let fate = self
             .network
             .send(self.now, link, envelope, &self.faults, |at, envelope| {
                 arrivals.push((at, envelope));
             });
+        if let (Some(recording), Some(envelope)) = (&mut self.recording, kept) {
+            recording.sends(self.now, &envelope, fate, &arrivals);
+        }
         for (at, envelope) in arrivals {
             self.schedule_at(at, Event::Deliver(envelope));
         }
@@ -325,6 +343,11 @@ impl World {
         self.trace.line(self.now, || {
             format!("{id} ends read {ticket:?} at {index:?}")
         });
+        self.tell(place, What::Client, || match index {
+            Some(index) => format!("serves read {} at {index}", ticket.0),
+            None => format!("refuses read {}", ticket.0),
+        });
+        let node = &mut self.nodes[place];
         let Some(index) = index else {
             self.report.mark("a read was refused or not confirmed");
             node.lease_reads.remove(&ticket);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::checker::{Check, corruption};
+use super::recording::What;
 use super::report::Violation;
 use super::world::{Event, FaultKind, Phase, World};
 use crate::protocol::{Input, Raft, Restored};
@@ -57,11 +58,17 @@ impl World {
                 self.report.fault("pause");
                 let length = self.fault_random.between(10_000, 1_500_000);
                 self.nodes[victim].paused_until = self.now + length;
+                self.tell(victim, What::Pause, || {
+                    format!("pauses for {} ms", length / 1000)
+                });
             }
             FaultKind::Stall => {
                 self.report.fault("disk stall");
                 let length = self.fault_random.between(10_000, 1_500_000);
                 self.nodes[victim].disk.stalled_until = self.now + length;
+                self.tell(victim, What::Disk, || {
+                    format!("disk hangs for {} ms", length / 1000)
+                });
             }
             FaultKind::Illness => self.fall_ill(victim),
             FaultKind::Damage => self.damage(victim),
@@ -103,6 +110,10 @@ impl World {
         self.trace.note(&[7, place as u64, remains.kept as u64]);
         self.trace
             .line(self.now, || format!("{id} {kind}: {remains:?}"));
+        let (kept, lost) = (remains.kept, remains.lost);
+        self.tell(place, What::Crash, || {
+            format!("{kind}: of the writes under way {kept} were kept, {lost} lost")
+        });
         self.checkers.proposals.crashed(raft.boot());
         self.checkers.reads.crashed(raft.boot());
         self.checkers.operations.crashed(raft.boot());
@@ -177,12 +188,13 @@ impl World {
             let reason = format!("{} cannot start from its own disk: {error}", node.id());
             Violation::new("a crash leaves a state to start from", reason)
         })?;
-        let id = node.id();
+        let (id, replica) = (node.id(), node.replica);
         corruption::keeps_its_place(id, raft.status().last_log, last)?;
         node.raft = Some(raft);
         self.trace.note(&[8, place as u64]);
         self.explain_start(place)?;
         self.trace.line(self.now, || format!("{id} starts"));
+        self.tell(place, What::Start, || format!("starts as {replica}"));
         self.settle(place)
     }
 
@@ -228,6 +240,12 @@ impl World {
         self.report.fault(name);
         self.trace
             .line(self.now, || format!("{name} {healed_at:?}"));
+        self.tell_all(What::Partition, || {
+            let links = healed_at.iter();
+            let links = links.map(|(_, from, to)| format!("n{}>n{}", from + 1, to + 1));
+            let links = links.collect::<Vec<_>>().join(" ");
+            format!("{name}, for up to {} ms: {links}", length / 1000)
+        });
         for (until, from, to) in healed_at {
             self.schedule(until, Event::HealLink { from, to });
         }
@@ -236,6 +254,7 @@ impl World {
     /// Ends all faults and starts every node.
     pub(crate) fn heal(&mut self) -> Check {
         self.trace.line(self.now, || "all faults end".into());
+        self.tell_all(What::OtherFault, || "all faults end".into());
         self.network.heal();
         self.disk_pace = self.disk_pace.min(2000);
         for place in 0..self.nodes.len() {

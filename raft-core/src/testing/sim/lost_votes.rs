@@ -4,6 +4,7 @@
 use super::checker::Check;
 use super::image::LogImage;
 use super::node::Node;
+use super::recording::What;
 use super::world::{Phase, World};
 use crate::hard_state::HardState;
 use crate::membership::Membership;
@@ -26,6 +27,9 @@ impl World {
         let replica = node.replica;
         self.trace
             .line(self.now, || format!("{replica} begins, its vote is lost"));
+        self.tell(place, What::LostVote, || {
+            format!("its vote is lost, {replica} begins")
+        });
         self.report.mark("a node lost its vote");
         self.note_action(former, Action::NextLife { next: replica })
     }

@@ -9,7 +9,7 @@
 //! The rooms: [`plan`] draws what a seed goes through, `world` holds the time
 //! and the events, `effects` carries out what replicas ask for, `completions`
 //! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
-//! asks the `checker`s.
+//! asks the `checker`s. `recording` keeps what `page` shows.
 //!
 //! What is missing so far: membership changes, snapshots, clock drift, and disks
 //! that lose or damage what they called durable.
@@ -34,8 +34,10 @@ mod network;
 mod node;
 mod observe;
 mod operator;
+mod page;
 pub mod plan;
 mod random;
+mod recording;
 mod recovery;
 mod refined;
 pub mod report;
@@ -67,12 +69,14 @@ pub fn run(seed: u64, plan: Plan) -> Report {
         Ok(Err(violation)) => Some(violation),
         Err(panic) => Some(Violation::new("the protocol's assertions", words(&*panic))),
     };
+    world.record();
     let mut report = world.report;
     report.simulated = std::time::Duration::from_micros(world.now);
     let actions = world.refinement.iter();
     let actions = actions.flat_map(|refinement| refinement.counts.happened());
     report.actions = actions.collect();
     report.violation = violation;
+    report.recording = world.recording;
     report.trace_hash = world.trace.hash;
     report.trace = world.trace.lines;
     report

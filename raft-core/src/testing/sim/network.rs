@@ -21,13 +21,15 @@ pub(crate) struct Network {
     /// When the latest message of each link arrives, for links that keep order.
     latest: Vec<u64>,
     archive: Vec<Envelope>,
-    usual_delay: u64,
+    pub(crate) usual_delay: u64,
 }
 
 /// What happened to a message on its way, for the report.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) lost: bool,
+    /// It was lost because its link is cut.
+    pub(crate) cut: bool,
     pub(crate) duplicated: bool,
     pub(crate) slow: bool,
     pub(crate) replayed: bool,
@@ -56,6 +58,14 @@ impl Network {
         self.cut[from * self.size + to]
     }
 
+    /// The links that nothing gets through, by `from * size + to`.
+    pub(crate) fn cuts(&self) -> Vec<usize> {
+        let links = self.cut.iter().enumerate();
+        links
+            .filter_map(|(link, cut)| cut.then_some(link))
+            .collect()
+    }
+
     /// Lets everything through.
     pub(crate) fn heal(&mut self) {
         self.cut.fill(false);
@@ -82,7 +92,7 @@ impl Network {
         }
         let link = from * self.size + to;
         if self.cut[link] || self.random.chance(faults.loss) {
-            fate.lost = true;
+            (fate.lost, fate.cut) = (true, self.cut[link]);
             return fate;
         }
         if self.random.chance(faults.duplicate) {

@@ -4,6 +4,7 @@
 use super::checker::operations::{Outcome, Tags};
 use super::checker::{Check, membership_safety};
 use super::random::Random;
+use super::recording::{What, words};
 use super::report::Violation;
 use super::world::{Event, Phase, World};
 use crate::error::{ChangeMembershipError, TransferError};
@@ -92,6 +93,7 @@ impl World {
         let id = self.nodes[place].id();
         self.trace
             .line(self.now, || format!("{id} is asked {input:?}"));
+        self.tell(place, What::Operator, || words::request(&input));
         self.handle(place, input)
     }
 
@@ -181,6 +183,14 @@ impl World {
         let id = node.id();
         self.trace
             .line(self.now, || format!("{id} ends {ticket:?}: {result:?}"));
+        self.tell(place, What::Operator, || match result {
+            Ok((log_id, membership)) => format!(
+                "membership change {} done at {log_id}: {membership}",
+                ticket.0
+            ),
+            Err(error) => format!("membership change {} ends: {error}", ticket.0),
+        });
+        let node = &self.nodes[place];
         let (outcome, mark) = match result {
             Ok((log_id, membership)) => {
                 let is_committed = log_id.index <= self.checkers.committed.last().index;
@@ -217,6 +227,10 @@ impl World {
         let id = self.nodes[place].id();
         self.trace
             .line(self.now, || format!("{id} ends {ticket:?}: {result:?}"));
+        self.tell(place, What::Operator, || match result {
+            Ok(leader) => format!("transfer {} done: {leader} leads", ticket.0),
+            Err(error) => format!("transfer {} ends: {error}", ticket.0),
+        });
         let request = self.nodes[place].request(ticket);
         let since = self.checkers.operations.transfer_ended(request)?;
         match *result {

@@ -32,6 +32,8 @@ pub struct Plan {
     pub damage_anywhere: bool,
     /// Keep one line per step.
     pub trace: bool,
+    /// Keep what [`Report::page`](super::Report::page) shows.
+    pub record: bool,
 }
 
 impl Default for Plan {
@@ -47,6 +49,7 @@ impl Default for Plan {
             calm: false,
             damage_anywhere: true,
             trace: false,
+            record: false,
         }
     }
 }
@@ -55,6 +58,22 @@ impl Plan {
     /// Whether this fault, of [`FAULTS`], may happen.
     pub(crate) fn has(&self, fault: &str) -> bool {
         !self.calm && !self.without.contains(&fault)
+    }
+
+    /// The arguments of `cargo xtask sim` that repeat `seed` under this plan.
+    pub fn replay(&self, seed: u64) -> String {
+        let usual = Self::aimed(self.aim);
+        let mut words = format!("--seeds 1 --seed {seed}");
+        if self.aim != Aim::Swarm {
+            words += &format!(" --plan {}", self.aim);
+        }
+        if self.fault_time != usual.fault_time {
+            words += &format!(" --fault-time {}", self.fault_time.as_millis());
+        }
+        if !self.without.is_empty() {
+            words += &format!(" --without {}", self.without.join(","));
+        }
+        words
     }
 
     /// The plan of this aim.

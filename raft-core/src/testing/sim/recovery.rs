@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::aim::Aim;
 use super::checker::{Check, liveness};
 use super::node::Node;
+use super::recording::What;
 use super::report::Violation;
 use super::world::{Event, World, micros};
 use crate::entry::Payload;
@@ -101,6 +102,7 @@ impl World {
         let id = self.nodes[place].id();
         self.trace
             .line(self.now, || format!("{id} is broken {name}"));
+        self.tell(place, What::OtherFault, || format!("is broken {name}"));
         self.nodes[place].is_broken = true;
         let is_partial = kind == 5;
         for other in (0..self.nodes.len()).filter(|other| *other != place) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::recording::Recording;
 use crate::message::Message;
 use crate::testing::spec::NAMES;
 
@@ -134,6 +135,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// One line per step, if the plan asks for it.
     pub trace: Vec<String>,
+    /// What a page shows, if the plan asks for it.
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 impl Report {

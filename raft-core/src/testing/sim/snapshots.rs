@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::checker::{Check, snapshot_equivalence};
 use super::machine::{Job, SnapshotImage};
+use super::recording::{Sent, Way, What};
 use super::world::{Event, World};
 use crate::protocol::{Input, SendSnapshot, SnapshotOffer, SnapshotToken};
 use crate::testing::spec::Action;
@@ -79,13 +80,37 @@ impl World {
         let delay = random.between(500, 200_000);
         let again = random.chance(500).then(|| random.between(500, 2_000_000));
         let breaks = random.chance(1000) || self.network.is_cut(place, receiver);
+        self.record_shipment(&shipment, self.now, (!breaks).then_some(delay));
         if !breaks {
             self.schedule(delay, Event::SnapshotArrives(shipment.clone()));
         }
         let wait = if breaks { delay } else { PATIENCE };
         self.answer_sender(&shipment, wait, None);
         if let Some(delay) = again {
+            self.record_shipment(&shipment, self.now, Some(delay));
             self.schedule(delay, Event::SnapshotArrives(shipment));
+        }
+    }
+
+    /// Notes a snapshot that arrives so long after it was sent, or never.
+    fn record_shipment(&mut self, shipment: &Shipment, at: u64, delay: Option<u64>) {
+        let (from, to) = (shipment.from.node, shipment.to.node);
+        let (from, to) = (self.place(from), self.place(to));
+        let last = shipment.image.last;
+        if let Some(recording) = &mut self.recording {
+            recording.snapshot(Sent {
+                at,
+                arrives_at: at + delay.unwrap_or(0),
+                from,
+                to,
+                term: shipment.term.get(),
+                way: Way {
+                    lost: delay.is_none(),
+                    ..Way::default()
+                },
+                shape: 0,
+                numbers: vec![last.term.get(), last.index.get()],
+            });
         }
     }
 
@@ -135,6 +160,8 @@ impl World {
                     .mark("a snapshot took longer than its limit on silence");
             }
             self.answer_sender(&stream.shipment, PATIENCE, None);
+            let spent = self.now - stream.began_at;
+            self.record_shipment(&stream.shipment, stream.began_at, Some(spent));
             return self.snapshot_arrives(stream.shipment);
         }
         if stream.waits > 0 {
@@ -254,6 +281,10 @@ impl World {
         self.trace.note(&[10, place as u64, token.0, u64::from(ok)]);
         self.trace
             .line(self.now, || format!("{id} restored {token:?}: {ok}"));
+        self.tell(place, What::Snapshot, || match ok {
+            true => "restored its state from a snapshot".into(),
+            false => "failed to restore a snapshot".into(),
+        });
         self.handle(place, Input::SnapshotRestored { token, ok })
     }
 }

@@ -22,6 +22,7 @@ use super::plan::{
     draw_replicas,
 };
 use super::random::{Concern, Random};
+use super::recording::Recording;
 use super::report::Report;
 use super::trace::Trace;
 use super::workload::Workload;
@@ -67,6 +68,8 @@ pub(crate) struct World {
     /// The step under way is about several inputs.
     pub(crate) takes_in_together: bool,
     pub(crate) trace: Trace,
+    /// Only if the plan asks for it.
+    pub(crate) recording: Option<Box<Recording>>,
     pub(crate) report: Report,
     pub(crate) batches: Batches,
     /// The specification, kept beside the run.
@@ -143,8 +146,14 @@ impl World {
             node.patience = patience[nodes.len()];
             nodes.push(node);
         }
+        let network = Network::new(Random::stream(seed, Concern::Network), size);
+        let sizes = (size, founders);
+        let recording = plan
+            .record
+            .then(|| Recording::new(seed, plan.clone(), network.usual_delay, sizes));
         Self {
             trace: Trace::new(plan.trace),
+            recording: recording.map(Box::new),
             plan,
             faults: Faults::default(),
             drawn_faults,
@@ -156,7 +165,7 @@ impl World {
             sequence: 0,
             queue: BinaryHeap::new(),
             nodes,
-            network: Network::new(Random::stream(seed, Concern::Network), size),
+            network,
             workload: Workload::new(Random::stream(seed, Concern::Clients), leases_hold, aim),
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
@@ -232,6 +241,7 @@ impl World {
 
     pub(crate) fn run_until(&mut self, end: u64) -> Check {
         while self.queue.peek().is_some_and(|next| next.0.at <= end) {
+            self.record();
             let Reverse(next) = self.queue.pop().expect("just seen");
             self.now = next.at;
             self.dispatch(next.event)?;
