@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Print one line per step; or, with a file, write the one run as a page into FILE.html
     #[arg(long, value_name = "FILE.html", num_args = 0..=1, default_missing_value = "-")]
     trace: Option<String>,
+    /// Write the actions of the specification that explain the one run, for `tla --trace`
+    #[arg(long, value_name = "FILE")]
+    actions: Option<String>,
     /// Leave these faults out, as a smaller replay says
     #[arg(long, value_name = "FAULT,...")]
     without: Option<String>,
@@ -55,6 +58,7 @@ impl Arguments {
             jobs: None,
             json: false,
             trace: None,
+            actions: None,
             without: None,
             fault_time: None,
             limit_minutes: 30,
@@ -73,6 +77,7 @@ impl Arguments {
             ("--without", self.without.clone()),
             ("--fault-time", number(self.fault_time)),
             ("--trace", self.trace.clone()),
+            ("--actions", self.actions.clone()),
         ];
         let mut words = Vec::new();
         for (name, value) in valued {

@@ -151,6 +151,10 @@ impl Results {
         if let Some(file) = &options.page {
             self.unwritten = write_page(file, report).err();
         }
+        if let Some(file) = &options.actions {
+            let unwritten = write_actions(file, report).err();
+            self.unwritten = self.unwritten.take().or(unwritten);
+        }
         self.total.add(report);
         if let Some(violation) = &report.violation {
             self.failures.push(fail(seed, violation, options));
@@ -163,8 +167,19 @@ fn without_records(plan: &Plan) -> Plan {
     Plan {
         trace: false,
         record: false,
+        actions: false,
         ..plan.clone()
     }
+}
+
+/// Writes the actions that explain a run.
+fn write_actions(file: &Path, report: &Report) -> Result<(), String> {
+    let mut text = report.action_lines.join("\n");
+    text.push('\n');
+    std::fs::write(file, text)
+        .map_err(|error| format!("cannot write the actions to {}: {error}", file.display()))?;
+    eprintln!("actions: {}, {}", file.display(), report.action_lines.len());
+    Ok(())
 }
 
 /// Writes the page of a run, and says where it is.

@@ -7,7 +7,7 @@ use raft_core::testing::sim::{Aim, FAULTS, Plan};
 
 pub(crate) const USAGE: &str = "\
 usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json]
-           [--trace [FILE.html]] [--without FAULT,...] [--fault-time MS] [--first]
+           [--trace [FILE.html]] [--actions FILE] [--without FAULT,...] [--fault-time MS] [--first]
 
   --seeds N         how many seeds to run (default 200, or 1 with --seed)
   --minutes M       as many seeds as fit into this time
@@ -18,6 +18,8 @@ usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json
   --json            print the summary as JSON
   --trace [FILE]    print one line per step; or write what one seed goes through as a
                     page into FILE.html, with `-` or without a file print it
+  --actions FILE    write the actions of the specification that explain one seed, one
+                    JSON object a line, for `cargo xtask tla --trace FILE`
   --without F,...   leave these faults out
   --fault-time MS   how long faults last, in simulated milliseconds
   --first           stop at the first violation, and report it as it is
@@ -36,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) is_first_enough: bool,
     /// Where the page of the run goes.
     pub(crate) page: Option<PathBuf>,
+    /// Where the actions that explain the run go.
+    pub(crate) actions: Option<PathBuf>,
     pub(crate) plan: Plan,
 }
 
@@ -43,7 +47,7 @@ pub(crate) struct Options {
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut arguments = arguments.peekable();
     let (mut first, mut count, mut minutes) = (None, None, None);
-    let (mut jobs, mut fault_time) = (None, None);
+    let (mut jobs, mut fault_time, mut actions) = (None, None, None);
     let (mut json, mut trace, mut is_first_enough) = (false, None, false);
     let (mut aim, mut without) = (Aim::Swarm, Vec::new());
     while let Some(argument) = arguments.next() {
@@ -61,6 +65,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
                 let file = arguments.next_if(|next| !next.starts_with("--"));
                 trace = Some(file.unwrap_or_else(|| "-".to_owned()));
             }
+            "--actions" => actions = Some(PathBuf::from(value()?)),
             "--first" => is_first_enough = true,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
@@ -71,6 +76,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
     let page = page.transpose()?;
     plan.trace = trace.is_some() && page.is_none();
     plan.record = page.is_some();
+    plan.actions = actions.is_some();
     plan.without = without;
     plan.fault_time = fault_time.map_or(plan.fault_time, Duration::from_millis);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -82,6 +88,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
             "a page shows one run; give `--seeds 1 --seed S` with `--trace FILE.html`".into(),
         );
     }
+    if actions.is_some() && count != Some(1) {
+        return Err("--actions tells of one run; give `--seeds 1 --seed S` with it".into());
+    }
     Ok(Some(Options {
         first: first.unwrap_or(0),
         count,
@@ -90,6 +99,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
         json,
         is_first_enough,
         page,
+        actions,
         plan,
     }))
 }

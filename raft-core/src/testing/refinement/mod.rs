@@ -34,6 +34,8 @@ pub(crate) struct Refinement {
     pub(crate) group: Group,
     /// What happened since somebody took these out.
     pub(crate) counts: Counts,
+    /// What happened, one after the other, if somebody wants to know.
+    pub(crate) actions: Option<Vec<(ReplicaId, Action)>>,
 }
 
 /// In which order the changes of a step may have come.
@@ -52,18 +54,37 @@ impl Refinement {
         Self {
             group: Group::new(founders),
             counts: Counts::default(),
+            actions: None,
         }
     }
 
     fn act(&mut self, step: &Step<'_>, action: Action) -> Result<(), Refused> {
-        self.counts.add(&action);
-        self.group.step(step.id(), step.patience, &action)
+        self.carry_out(step.id(), step.patience, action)
     }
 
     /// Something happens that is no step of the protocol's.
     pub(crate) fn happens(&mut self, id: ReplicaId, action: Action) -> Result<(), Refused> {
+        self.carry_out(id, Duration::ZERO, action)
+    }
+
+    fn carry_out(
+        &mut self,
+        id: ReplicaId,
+        patience: Duration,
+        action: Action,
+    ) -> Result<(), Refused> {
         self.counts.add(&action);
-        self.group.step(id, Duration::ZERO, &action)
+        self.group.step(id, patience, &action)?;
+        if let Some(actions) = &mut self.actions {
+            actions.push((id, action));
+        }
+        Ok(())
+    }
+
+    fn forget_actions_after(&mut self, count: usize) {
+        if let Some(actions) = &mut self.actions {
+            actions.truncate(count);
+        }
     }
 
     fn replica(&self, id: ReplicaId) -> &Replica {
@@ -81,6 +102,7 @@ impl Refinement {
             return self.explain_in_order(step, usual);
         }
         let before = self.group.clone();
+        let actions = self.actions.as_ref().map_or(0, Vec::len);
         let mut explained = self.explain_in_order(step, usual);
         let leaders = step.causes.iter().filter_map(|cause| cause.leader);
         let terms: BTreeSet<Term> = leaders.map(|(_, term)| term).collect();
@@ -90,6 +112,7 @@ impl Refinement {
                     return explained;
                 }
                 self.group = before.clone();
+                self.forget_actions_after(actions);
                 let order = Order {
                     turns_first,
                     in_term,

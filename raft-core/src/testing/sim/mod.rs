@@ -58,6 +58,8 @@ pub use shrink::shrink;
 
 use world::World;
 
+use crate::testing::spec;
+
 /// Runs `seed` through `plan`.
 ///
 /// A panic of the protocol counts as a violation of what it asserts.
@@ -75,6 +77,9 @@ pub fn run(seed: u64, plan: Plan) -> Report {
     let actions = world.refinement.iter();
     let actions = actions.flat_map(|refinement| refinement.counts.happened());
     report.actions = actions.collect();
+    let kept = world.refinement.iter().flat_map(|r| r.actions.as_deref());
+    let lines = kept.map(|actions| spec::lines(&world.founders, actions));
+    report.action_lines = lines.flatten().collect();
     report.violation = violation;
     report.recording = world.recording;
     report.trace_hash = world.trace.hash;

@@ -32,6 +32,8 @@ pub struct Plan {
     pub damage_anywhere: bool,
     /// Keep one line per step.
     pub trace: bool,
+    /// Keep the actions of the specification that explain the run.
+    pub actions: bool,
     /// Keep what [`Report::page`](super::Report::page) shows.
     pub record: bool,
 }
@@ -49,6 +51,7 @@ impl Default for Plan {
             calm: false,
             damage_anywhere: true,
             trace: false,
+            actions: false,
             record: false,
         }
     }

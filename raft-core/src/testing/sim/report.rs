@@ -135,6 +135,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// One line per step, if the plan asks for it.
     pub trace: Vec<String>,
+    /// One line of JSON for each action of the specification, if the plan asks for it.
+    pub action_lines: Vec<String>,
     /// What a page shows, if the plan asks for it.
     pub(crate) recording: Option<Box<Recording>>,
 }

@@ -190,7 +190,9 @@ impl World {
 
     /// Goes through all phases.
     pub(crate) fn run(&mut self) -> Check {
-        self.refinement = Some(Refinement::of(Arc::new(self.founders.clone())));
+        let mut refinement = Refinement::of(Arc::new(self.founders.clone()));
+        refinement.actions = self.plan.actions.then(Vec::new);
+        self.refinement = Some(refinement);
         for node in 0..self.nodes.len() {
             self.start(node)?;
         }

@@ -30,6 +30,7 @@ mod durability;
 mod elections;
 mod group;
 mod history;
+mod lines;
 mod log;
 mod membership;
 mod replica;
@@ -40,5 +41,6 @@ mod tests;
 
 pub(crate) use action::{Action, Counts, Fact, NAMES};
 pub(crate) use group::{Group, Refused};
+pub(crate) use lines::lines;
 pub(crate) use log::{Item, Log};
 pub(crate) use replica::{Ballot, Replica, Role, Write};
