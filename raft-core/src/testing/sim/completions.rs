@@ -81,18 +81,14 @@ impl World {
         };
         let token = request.token;
         self.trace.note(&[4, place as u64, entries.len() as u64]);
-        let read = Input::LogRead {
-            token,
-            entries,
-            corrupt,
-        };
-        self.handle(place, read)?;
-        // What waits for the node's next turn it does not know yet.
-        let node = &self.nodes[place];
-        if let Some(index) = corrupt.filter(|_| node.waiting.is_empty()) {
-            self.checkers.corruption.found(node.replica, index);
-        }
-        Ok(())
+        self.handle(
+            place,
+            Input::LogRead {
+                token,
+                entries,
+                corrupt,
+            },
+        )
     }
 
     /// Hands a job to the state machine of a node.

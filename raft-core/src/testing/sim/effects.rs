@@ -181,6 +181,10 @@ impl World {
             Output::Event(event) => {
                 self.trace.line(self.now, || format!("{id} {event}"));
                 self.tell(place, words::kind_of(&event), || event.to_string());
+                if let protocol::Event::EntryDamaged { log_id } = &event {
+                    let replica = self.nodes[place].replica;
+                    self.checkers.corruption.found(replica, log_id.index);
+                }
                 self.count_event(id, &event, before);
                 Ok(())
             }

@@ -22,7 +22,8 @@ impl Corruption {
         self.known.insert(replica, damaged);
     }
 
-    /// A read tells `replica` that `index` is damaged.
+    /// `replica` says that it found `index` damaged. What a read says that nobody waits for
+    /// any more is none of it: another entry may be there by now.
     pub(crate) fn found(&mut self, replica: ReplicaId, index: LogIndex) {
         self.known.entry(replica).or_default().insert(index);
     }
