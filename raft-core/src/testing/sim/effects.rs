@@ -280,6 +280,7 @@ impl World {
         durable_before_ack::sends(envelope, durable)?;
         let (damaged, applied) = (&disk.damaged, node.machine.state.applied());
         self.checkers.amnesia.sends(envelope)?;
+        self.checkers.answers.sends(envelope)?;
         self.checkers.corruption.sends(envelope, damaged, applied)?;
         self.note_message(envelope)?;
         let from = envelope.from.node;

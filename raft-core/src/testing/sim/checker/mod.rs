@@ -3,6 +3,7 @@
 //! Checkers know nothing of the protocol's insides: they see what replicas show
 //! in their status, what they send, and what is on their disks.
 
+pub(crate) mod answers;
 pub(crate) mod append_only;
 pub(crate) mod bounds;
 pub(crate) mod committed;
@@ -95,6 +96,7 @@ pub(crate) struct Checkers {
     pub(crate) register: register::Register,
     pub(crate) replication: replication::Replication,
     pub(crate) operations: operations::Operations,
+    pub(crate) answers: answers::Answers,
     pub(crate) amnesia: no_amnesia::NoAmnesia,
     pub(crate) corruption: corruption::Corruption,
 }

@@ -148,6 +148,28 @@ fn p12_is_asked() {
 }
 
 #[test]
+fn p12_is_asked_of_answers() {
+    violates("P12 ", |world| {
+        let (leader, follower) = (leader(world), follower(world));
+        let node = &world.nodes[leader];
+        // A heartbeat that its leader never sent.
+        let forged = crate::message::Heartbeat {
+            session: 77,
+            round: 1 << 40,
+            commit: LogIndex::ZERO,
+        };
+        let envelope = crate::message::Envelope {
+            group: Default::default(),
+            from: node.replica,
+            to: world.nodes[follower].replica,
+            term: node.seen.unwrap().term(),
+            message: crate::message::Message::Heartbeat(forged),
+        };
+        world.handle(follower, crate::protocol::Input::Message(envelope))
+    });
+}
+
+#[test]
 fn p13_is_asked() {
     violates("P13 ", |world| {
         let place = follower(world);
