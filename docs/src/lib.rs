@@ -40,6 +40,7 @@ pages! {
     testing_levels = "../book/testing/levels.md";
     testing_scenarios = "../book/testing/scenarios.md";
     testing_simulator = "../book/testing/simulator.md";
+    testing_exploration = "../book/testing/exploration.md";
     testing_benchmarks = "../book/testing/benchmarks.md";
     testing_lab = "../book/testing/lab.md";
     testing_fuzzing = "../book/testing/fuzzing.md";

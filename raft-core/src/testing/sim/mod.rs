@@ -11,8 +11,8 @@
 //! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
 //! asks the `checker`s. `recording` keeps what `page` shows.
 //!
-//! What is missing so far: membership changes, snapshots, clock drift, and disks
-//! that lose or damage what they called durable.
+//! Deliberately absent: bandwidth of links, sessions of clients (P18 comes with them), and
+//! disks that lose what they called durable, but for votes.
 
 mod aim;
 mod batches;
