@@ -1,4 +1,4 @@
-//! What tests the parts: the simulator for the protocol.
+//! What tests the parts: the simulator for the protocol and for state machines, suites for backends.
 //!
 //! Behind the feature `testing`, because no running node needs it. Names here
 //! may change between minor versions.

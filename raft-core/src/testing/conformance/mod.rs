@@ -18,7 +18,7 @@
 //! harness cannot do (damage a payload, fail a write) is not checked, and the
 //! output of the test says so.
 
-mod chunks;
+pub(in crate::testing) mod chunks;
 mod history;
 pub mod log_store;
 pub mod stable_store;

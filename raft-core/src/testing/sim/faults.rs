@@ -82,6 +82,7 @@ impl World {
 
     /// The node stops, and loses what was not durable.
     pub(crate) fn crash(&mut self, place: usize, kind: &'static str) -> Check {
+        self.user_machine_crashes(place)?;
         let node = &mut self.nodes[place];
         let leads = node.leads();
         let Some(raft) = node.raft.take() else {
@@ -174,6 +175,7 @@ impl World {
         })?;
         node.raft = Some(raft);
         let id = node.id();
+        self.user_machine_starts(place)?;
         self.trace.note(&[8, place as u64]);
         self.trace.line(self.now, || format!("{id} starts"));
         self.settle(place)

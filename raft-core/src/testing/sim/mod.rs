@@ -9,10 +9,7 @@
 //! The rooms: [`plan`] draws what a seed goes through, `world` holds the time
 //! and the events, `effects` carries out what replicas ask for, `completions`
 //! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
-//! asks the `checker`s.
-//!
-//! What is missing so far: membership changes, snapshots, clock drift, and disks
-//! that lose or damage what they called durable.
+//! asks the `checker`s, `user_machine` takes a user's own state machine along.
 
 mod aim;
 mod batches;
@@ -41,6 +38,7 @@ pub mod report;
 mod shrink;
 mod snapshots;
 mod trace;
+mod user_machine;
 mod workload;
 mod world;
 
@@ -50,6 +48,7 @@ pub use aim::Aim;
 pub use plan::{FAULTS, Plan};
 pub use report::{MARKS, Report, Violation};
 pub use shrink::shrink;
+pub use user_machine::{check_state_machine, run_with};
 
 use world::World;
 
@@ -57,7 +56,11 @@ use world::World;
 ///
 /// A panic of the protocol counts as a violation of what it asserts.
 pub fn run(seed: u64, plan: Plan) -> Report {
-    let mut world = World::new(seed, plan);
+    conclude(World::new(seed, plan))
+}
+
+/// Runs a world to its end.
+fn conclude(mut world: World) -> Report {
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let violation = match outcome {
         Ok(Ok(())) => None,
@@ -67,6 +70,10 @@ pub fn run(seed: u64, plan: Plan) -> Report {
     let mut report = world.report;
     report.simulated = std::time::Duration::from_micros(world.now);
     report.violation = violation;
+    if let Some(machines) = &world.user_machines {
+        report.machine = machines.counts();
+        report.violation = report.violation.map(|found| machines.cause(found));
+    }
     report.trace_hash = world.trace.hash;
     report.trace = world.trace.lines;
     report

@@ -152,6 +152,9 @@ impl World {
         }
         self.crash(place, "a node was wiped")?;
         self.nodes[place].wipe();
+        if let Some(machines) = &mut self.user_machines {
+            machines.wipe(place);
+        }
         self.report.mark("a removed node was wiped");
         Ok(())
     }
