@@ -4,5 +4,6 @@
 //! may change between minor versions.
 
 pub mod conformance;
+pub mod files;
 pub mod linearizability;
 pub mod sim;
