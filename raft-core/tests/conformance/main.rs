@@ -5,9 +5,13 @@
     reason = "a test that cannot go on fails by panicking"
 )]
 
+mod broken_files;
 mod broken_log;
 mod broken_machine;
 mod broken_vote;
+mod copied_vote;
+mod file_log;
+mod file_vote;
 
 use bytes::Bytes;
 use raft_core::memory::{MemoryLogStore, MemoryStableStore, MemoryStateMachine};

@@ -11,7 +11,7 @@ use crate::snapshot::SnapshotReader;
 const MAX_CHUNK: usize = 1 << 20;
 
 /// Given bytes in chunks.
-pub(super) struct Chunks {
+pub(in crate::testing) struct Chunks {
     bytes: Bytes,
     size: usize,
     /// Lets others run before each chunk.
@@ -21,7 +21,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn slow(bytes: &[u8], size: usize) -> Self {
+    pub(in crate::testing) fn slow(bytes: &[u8], size: usize) -> Self {
         Self {
             bytes: Bytes::copy_from_slice(bytes),
             size,
@@ -31,7 +31,7 @@ impl Chunks {
     }
 
     /// Breaks off after so many chunks.
-    pub(super) fn broken(bytes: &[u8], size: usize, whole_chunks: usize) -> Self {
+    pub(in crate::testing) fn broken(bytes: &[u8], size: usize, whole_chunks: usize) -> Self {
         Self {
             is_slow: false,
             left: Some(whole_chunks),
@@ -61,7 +61,7 @@ impl SnapshotReader for Chunks {
 }
 
 /// `bytes` in chunks of `size`.
-pub(super) fn take_apart(bytes: &[u8], size: usize) -> Box<dyn SnapshotReader> {
+pub(in crate::testing) fn take_apart(bytes: &[u8], size: usize) -> Box<dyn SnapshotReader> {
     Box::new(Chunks {
         is_slow: false,
         ..Chunks::slow(bytes, size)
@@ -69,7 +69,7 @@ pub(super) fn take_apart(bytes: &[u8], size: usize) -> Box<dyn SnapshotReader> {
 }
 
 /// All that `reader` gives.
-pub(super) async fn read_all(mut reader: Box<dyn SnapshotReader>) -> Vec<u8> {
+pub(in crate::testing) async fn read_all(mut reader: Box<dyn SnapshotReader>) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let chunk = reader.next_chunk().await;

@@ -3,6 +3,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use super::cut_off::{
+    a_reset_cut_off_at_any_operation_is_all_or_nothing,
+    an_append_cut_off_at_any_operation_is_all_or_nothing,
+};
 use super::history::{ModelLog, Random, Step};
 use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::entry::{Entry, EntryKind, EntryMeta, LogSlice, Payload};
@@ -29,10 +33,18 @@ pub trait LogStoreHarness: Send {
 
     /// Makes the next write of the open store fail. Answers false if it cannot.
     async fn fail_next_write(&mut self, store: &Self::Store) -> bool;
+
+    /// Lets so many more operations of the open store on its disk succeed; all later
+    /// ones fail until the crash, as if the machine stopped between two of them.
+    /// Answers false if it cannot, which is what the provided method says.
+    async fn stop_after(&mut self, store: &Self::Store, operations: u64) -> bool {
+        let _ = (store, operations);
+        false
+    }
 }
 
 /// An append of commands of these terms, from `first` on, after a cut at `cut`.
-fn batch(cut: Option<u64>, first: u64, terms: &[u64]) -> AppendBatch {
+pub(super) fn batch(cut: Option<u64>, first: u64, terms: &[u64]) -> AppendBatch {
     let entry = |(index, &term): (u64, &u64)| {
         let request = RequestId {
             boot: term,
@@ -51,14 +63,14 @@ fn batch(cut: Option<u64>, first: u64, terms: &[u64]) -> AppendBatch {
     }
 }
 
-async fn append(store: &impl LogStore, cut: Option<u64>, first: u64, terms: &[u64]) {
+pub(super) async fn append(store: &impl LogStore, cut: Option<u64>, first: u64, terms: &[u64]) {
     store
         .append(batch(cut, first, terms))
         .await
         .expect("an append within the contract succeeds");
 }
 
-async fn bounds(store: &impl LogStore) -> LogBounds {
+pub(super) async fn bounds(store: &impl LogStore) -> LogBounds {
     store
         .bounds()
         .await
@@ -74,7 +86,7 @@ async fn read(store: &impl LogStore, first: u64, last: u64) -> Vec<StoredEntry> 
 }
 
 /// The whole log as (term, index), read entry by entry; `duty` names what is checked.
-async fn ids(store: &impl LogStore, duty: &str) -> Vec<LogId> {
+pub(super) async fn ids(store: &impl LogStore, duty: &str) -> Vec<LogId> {
     let LogBounds { purged, last } = bounds(store).await;
     let entries = read(store, purged.index.get() + 1, last.index.get()).await;
     let id = |stored| match stored {
@@ -96,7 +108,7 @@ async fn ids(store: &impl LogStore, duty: &str) -> Vec<LogId> {
     }
 }
 
-fn log_ids(terms: &[u64]) -> Vec<LogId> {
+pub(super) fn log_ids(terms: &[u64]) -> Vec<LogId> {
     (1..)
         .zip(terms)
         .map(|(index, &term)| LogId::new(term, index))

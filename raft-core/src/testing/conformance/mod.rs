@@ -16,9 +16,12 @@
 //! A failed check panics with the number and the words of the duty. The suites
 //! crash and reopen the store: one that only pretends to be durable fails. What a
 //! harness cannot do (damage a payload, fail a write) is not checked, and the
-//! output of the test says so.
+//! output of the test says so. For stores that keep files, [`files`] has harnesses that
+//! need little more than how the store is opened.
 
-mod chunks;
+pub(in crate::testing) mod chunks;
+mod cut_off;
+pub mod files;
 mod history;
 pub mod log_store;
 pub mod stable_store;
@@ -44,6 +47,7 @@ macro_rules! log_store_conformance {
             $crate::conformance_tests!(log_store, $harness, $test, {
                 an_append_survives_a_crash,
                 an_append_interrupted_by_a_crash_is_all_or_nothing,
+                an_append_cut_off_at_any_operation_is_all_or_nothing,
                 appends_take_effect_in_order,
                 calls_in_flight_take_effect_in_order,
                 a_long_history_reads_as_its_calls_say,
@@ -58,6 +62,7 @@ macro_rules! log_store_conformance {
                 bounds_are_the_truth_after_a_crash,
                 a_reset_replaces_the_whole_log,
                 a_reset_interrupted_by_a_crash_is_all_or_nothing,
+                a_reset_cut_off_at_any_operation_is_all_or_nothing,
                 after_a_failed_write_the_store_is_closed,
             });
         }
@@ -81,6 +86,7 @@ macro_rules! stable_store_conformance {
             $crate::conformance_tests!(stable_store, $harness, $test, {
                 a_save_survives_a_crash,
                 a_save_interrupted_by_a_crash_leaves_the_old_or_the_new_value,
+                a_save_cut_off_at_any_operation_leaves_the_old_or_the_new_value,
                 the_last_save_wins,
                 a_new_store_is_empty,
                 a_store_that_lost_its_vote_says_so,

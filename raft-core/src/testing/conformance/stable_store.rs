@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+pub use super::cut_off::a_save_cut_off_at_any_operation_leaves_the_old_or_the_new_value;
 use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::error::StorageError;
 use crate::hard_state::HardState;
@@ -26,9 +27,17 @@ pub trait StableStoreHarness: Send {
 
     /// Makes the next save of the open store fail. Answers false if it cannot.
     async fn fail_next_save(&mut self, store: &Self::Store) -> bool;
+
+    /// Lets so many more operations of the open store on its disk succeed; all later
+    /// ones fail until the crash, as if the machine stopped between two of them.
+    /// Answers false if it cannot, which is what the provided method says.
+    async fn stop_after(&mut self, store: &Self::Store, operations: u64) -> bool {
+        let _ = (store, operations);
+        false
+    }
 }
 
-const fn vote(term: u64, node: u64) -> SavedVote {
+pub(super) const fn vote(term: u64, node: u64) -> SavedVote {
     SavedVote {
         incarnation: Incarnation::new(0),
         hard_state: HardState {
@@ -46,11 +55,11 @@ const fn vote_of_life(life: u64, term: u64) -> SavedVote {
     }
 }
 
-async fn save(store: &impl StableStore, vote: SavedVote) {
+pub(super) async fn save(store: &impl StableStore, vote: SavedVote) {
     store.save(vote).await.expect("a save succeeds");
 }
 
-async fn load(store: &impl StableStore) -> StableState {
+pub(super) async fn load(store: &impl StableStore) -> StableState {
     store.load().await.expect("a store can be asked")
 }
 

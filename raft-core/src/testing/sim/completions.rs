@@ -120,7 +120,7 @@ impl World {
             Job::Apply(batch) => self.applied(place, batch),
             Job::Checkpoint => {
                 self.begin_checkpoint(place);
-                Ok(())
+                self.tell_user_machines(|machines| machines.begin_checkpoint(place))
             }
             Job::Restore(token, image) => self.restored(place, token, &image),
         }
@@ -138,6 +138,7 @@ impl World {
     /// A checkpoint is over; now and then it failed.
     pub(crate) fn checkpoint_done(&mut self, place: usize) -> Check {
         let fails = self.machine_random.chance(500);
+        self.tell_user_machines(|machines| machines.finish_checkpoint(place))?;
         let machine = &mut self.nodes[place].machine;
         let state = machine.checkpoint.take().filter(|_| !fails);
         if let Some(state) = state {
@@ -179,6 +180,7 @@ impl World {
             let id = self.nodes[place].replica;
             self.note_action(id, Action::Apply { index })?;
         }
+        self.user_machine_applies(place, &batch.entries)?;
         for (index, ticket) in batch.proposals {
             let request = self.nodes[place].request(ticket);
             self.checkers.proposals.acknowledged(request, index)?;

@@ -130,10 +130,7 @@ impl World {
                 self.write(place, Write::Purge(up_to));
                 Ok(())
             }
-            Output::SendSnapshot(order) => {
-                self.send_snapshot(place, order);
-                Ok(())
-            }
+            Output::SendSnapshot(order) => self.send_snapshot(place, order),
             Output::InstallSnapshot(token) => {
                 self.install_snapshot(place, token);
                 Ok(())

@@ -89,6 +89,7 @@ impl World {
 
     /// The node stops, and loses what was not durable.
     pub(crate) fn crash(&mut self, place: usize, kind: &'static str) -> Check {
+        self.user_machine_crashes(place)?;
         let node = &mut self.nodes[place];
         let leads = node.leads();
         let Some(raft) = node.raft.take() else {
@@ -191,6 +192,7 @@ impl World {
         let (id, replica) = (node.id(), node.replica);
         corruption::keeps_its_place(id, raft.status().last_log, last)?;
         node.raft = Some(raft);
+        self.user_machine_starts(place)?;
         self.trace.note(&[8, place as u64]);
         self.explain_start(place)?;
         self.trace.line(self.now, || format!("{id} starts"));

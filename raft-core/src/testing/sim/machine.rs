@@ -41,6 +41,8 @@ pub(crate) struct SnapshotImage {
     pub(crate) value: Option<u64>,
     pub(crate) membership: Arc<Membership>,
     pub(crate) log: Arc<LogImage>,
+    /// The snapshot of the user's state machine, if there is one.
+    pub(crate) user_snapshot: Option<usize>,
 }
 
 /// Something to do with a state machine.
@@ -66,6 +68,11 @@ impl Machine {
     pub(crate) fn begin(&mut self, job: Job) -> bool {
         self.queue.push_back(job);
         self.queue.len() == 1
+    }
+
+    /// The oldest job, not taken.
+    pub(crate) fn oldest_job(&self) -> Option<&Job> {
+        self.queue.front()
     }
 
     /// The oldest job, which is due.

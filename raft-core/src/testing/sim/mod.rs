@@ -9,7 +9,8 @@
 //! The rooms: [`plan`] draws what a seed goes through, `world` holds the time
 //! and the events, `effects` carries out what replicas ask for, `completions`
 //! brings back what came of it, `clients` ask, `faults` breaks things, `observe`
-//! asks the `checker`s. `recording` keeps what `page` shows.
+//! asks the `checker`s. `recording` keeps what `page` shows, `user_machine`
+//! takes a user's own state machine along.
 //!
 //! Deliberately absent: bandwidth of links, sessions of clients (P18 comes with them), and
 //! disks that lose what they called durable, but for votes.
@@ -46,6 +47,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod user_machine;
 mod workload;
 mod world;
 
@@ -55,6 +57,7 @@ pub use aim::Aim;
 pub use plan::{FAULTS, Plan};
 pub use report::{MARKS, Report, Violation};
 pub use shrink::shrink;
+pub use user_machine::{check_state_machine, run_with};
 
 use world::World;
 
@@ -64,7 +67,11 @@ use crate::testing::spec;
 ///
 /// A panic of the protocol counts as a violation of what it asserts.
 pub fn run(seed: u64, plan: Plan) -> Report {
-    let mut world = World::new(seed, plan);
+    conclude(World::new(seed, plan))
+}
+
+/// Runs a world to its end.
+fn conclude(mut world: World) -> Report {
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let violation = match outcome {
         Ok(Ok(())) => None,
@@ -82,6 +89,10 @@ pub fn run(seed: u64, plan: Plan) -> Report {
     report.action_lines = lines.flatten().collect();
     report.violation = violation;
     report.recording = world.recording;
+    if let Some(machines) = &world.user_machines {
+        report.machine = machines.counts();
+        report.violation = report.violation.map(|found| machines.cause(found));
+    }
     report.trace_hash = world.trace.hash;
     report.trace = world.trace.lines;
     report

@@ -156,6 +156,9 @@ impl World {
         let former = self.nodes[place].replica;
         self.checkers.amnesia.lost(former);
         self.nodes[place].wipe();
+        if let Some(machines) = &mut self.user_machines {
+            machines.wipe(place);
+        }
         self.report.mark("a removed node was wiped");
         Ok(())
     }

@@ -24,6 +24,7 @@ pub(crate) enum Concern {
     Operator,
     Batches,
     CutOffs,
+    UserMachine,
 }
 
 impl Random {

@@ -212,6 +212,7 @@ impl World {
     /// The last look: every log, every acknowledgement, every outcome.
     pub(crate) fn audit(&mut self) -> Check {
         self.report.simulated = Duration::from_micros(self.now);
+        self.tell_user_machines(|machines| machines.audit())?;
         let Some(membership) = self.final_membership() else {
             return Ok(());
         };

@@ -131,6 +131,8 @@ pub struct Report {
     pub actions: BTreeMap<&'static str, u64>,
     /// How often each of [`MARKS`] was met.
     pub marks: BTreeMap<&'static str, u64>,
+    /// What a user's state machine went through, if there was one.
+    pub machine: BTreeMap<&'static str, u64>,
     /// The first property violated, if any.
     pub violation: Option<Violation>,
     /// One line per step, if the plan asks for it.
@@ -182,6 +184,9 @@ impl Report {
         }
         for (&name, count) in &other.actions {
             *self.actions.entry(name).or_default() += count;
+        }
+        for (&what, count) in &other.machine {
+            *self.machine.entry(what).or_default() += count;
         }
         for (&name, count) in &other.marks {
             *self.marks.entry(name).or_default() += count;

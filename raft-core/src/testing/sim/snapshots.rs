@@ -51,9 +51,12 @@ impl SlowStream {
 
 impl World {
     /// A node sends its state as it is now.
-    pub(crate) fn send_snapshot(&mut self, place: usize, order: SendSnapshot) {
+    pub(crate) fn send_snapshot(&mut self, place: usize, order: SendSnapshot) -> Check {
+        let user_snapshot = self.user_snapshot(place)?;
         let node = &self.nodes[place];
-        let Some(raft) = &node.raft else { return };
+        let Some(raft) = &node.raft else {
+            return Ok(());
+        };
         let state = &node.machine.state;
         let image = SnapshotImage {
             last: state.last,
@@ -61,6 +64,7 @@ impl World {
             value: state.value,
             membership: raft.membership_at(state.applied()),
             log: Arc::new(node.log.prefix(state.applied())),
+            user_snapshot,
         };
         let (life, token) = (node.life, order.token);
         let shipment = Shipment {
@@ -74,7 +78,8 @@ impl World {
         self.report.mark("a snapshot was sent");
         let receiver = self.place(order.to.node);
         if self.machine_random.chance(self.faults.slow_streams) {
-            return self.send_slowly(shipment, receiver);
+            self.send_slowly(shipment, receiver);
+            return Ok(());
         }
         let random = &mut self.machine_random;
         let delay = random.between(500, 200_000);
@@ -90,6 +95,7 @@ impl World {
             self.record_shipment(&shipment, self.now, Some(delay));
             self.schedule(delay, Event::SnapshotArrives(shipment));
         }
+        Ok(())
     }
 
     /// Notes a snapshot that arrives so long after it was sent, or never.
@@ -273,6 +279,9 @@ impl World {
             self.report.mark("a snapshot was restored");
             let (id, at) = (self.nodes[place].replica, image.last.index);
             self.note_action(id, Action::Restore { at })?;
+        }
+        if let Some(snapshot) = image.user_snapshot {
+            self.tell_user_machines(|machines| machines.restore(place, snapshot, ok))?;
         }
         // The log does not follow any more: the next start sees to it.
         if ok && self.fault_random.chance(self.faults.crash_after_apply * 10) {

@@ -25,6 +25,7 @@ use super::random::{Concern, Random};
 use super::recording::Recording;
 use super::report::Report;
 use super::trace::Trace;
+use super::user_machine::UserMachines;
 use super::workload::Workload;
 use crate::config::Config;
 use crate::membership::Membership;
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
+    /// One beside each node's own, if a user brought any.
+    pub(crate) user_machines: Option<Box<dyn UserMachines>>,
     pub(crate) clients_stop_at: u64,
     pub(crate) checkers: Checkers,
     pub(crate) candidates: BTreeMap<Term, NodeId>,
@@ -167,6 +170,7 @@ impl World {
             nodes,
             network,
             workload: Workload::new(Random::stream(seed, Concern::Clients), leases_hold, aim),
+            user_machines: None,
             clients_stop_at: u64::MAX,
             checkers: Checkers::default(),
             candidates: BTreeMap::new(),

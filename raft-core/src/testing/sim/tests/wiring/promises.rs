@@ -140,6 +140,7 @@ fn p21_is_asked() {
             value: state.value,
             membership: node.raft.as_ref().unwrap().membership_at(state.applied()),
             log: std::sync::Arc::new(node.log.prefix(state.applied())),
+            user_snapshot: None,
         };
         let tries = (1..20).map(|token| world.restored(follower, SnapshotToken(token), &image));
         tries.collect::<Result<(), _>>()
