@@ -31,6 +31,7 @@ pages! {
     backends_stable_store = "../book/backends/stable-store.md";
     backends_network = "../book/backends/network.md";
     backends_state_machine = "../book/backends/state-machine.md";
+    backends_testing_your_own = "../book/backends/testing-your-own.md";
     formats_disk = "../book/formats/disk.md";
     formats_wire = "../book/formats/wire.md";
     operations_bootstrap = "../book/operations/bootstrap.md";

@@ -1,11 +1,13 @@
 //! Nodes of one process, connected by a hub whose links a test can cut.
 //!
-//! A snapshot goes over as a whole reader, so its stream never breaks; it ends
-//! when its sender gives it up.
+//! Messages are delivered at once or never, so nothing waits: what a cut link or a
+//! missing inbox takes is gone and not counted. A snapshot goes over as a whole
+//! reader, so its stream never breaks, not even when its link is cut; it ends when its
+//! sender gives it up, or begins another for the group.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
@@ -28,6 +30,8 @@ pub struct MemoryHub {
 struct Links {
     inboxes: BTreeMap<(NodeId, GroupId), Arc<dyn Inbox>>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// The latest snapshot from one node to another for a group.
+    sending: BTreeMap<(NodeId, NodeId, GroupId), Weak<Mutex<Tie>>>,
 }
 
 impl MemoryHub {
@@ -52,6 +56,11 @@ impl MemoryHub {
             links.cut.insert((node, other));
             links.cut.insert((other, node));
         }
+    }
+
+    /// Lets nothing pass between two nodes until [`MemoryHub::heal`].
+    pub fn sever(&self, one: NodeId, other: NodeId) {
+        self.lock().cut.extend([(one, other), (other, one)]);
     }
 
     /// Lets everything pass again.
@@ -80,11 +89,16 @@ pub struct MemoryNetwork {
 #[async_trait]
 impl Network for MemoryNetwork {
     fn send(&self, to: NodeId, batch: Vec<Envelope>) {
+        let is_ours = |e: &Envelope| e.from.node == self.node && e.to.node == to;
         let Some(group) = batch.first().map(|envelope| envelope.group) else {
             return;
         };
-        if let Some(inbox) = self.hub.route(self.node, to, group) {
-            inbox.deliver(batch);
+        if batch.iter().all(|e| is_ours(e) && e.group == group) {
+            return self.deliver(to, group, batch);
+        }
+        // Nobody speaks for another, and each group has its own inbox.
+        for envelope in batch.into_iter().filter(is_ours) {
+            self.deliver(to, envelope.group, vec![envelope]);
         }
     }
 
@@ -105,6 +119,7 @@ impl Network for MemoryNetwork {
         match self.hub.route(self.node, peer, header.group) {
             Some(inbox) => {
                 let sender = Sender::default();
+                self.replace_earlier(header, &sender);
                 let reader = Box::new(Tied {
                     inner: snapshot.reader,
                     sender: Arc::clone(&sender.0),
@@ -119,11 +134,38 @@ impl Network for MemoryNetwork {
     }
 }
 
+impl MemoryNetwork {
+    fn deliver(&self, to: NodeId, group: GroupId, batch: Vec<Envelope>) {
+        if let Some(inbox) = self.hub.route(self.node, to, group) {
+            inbox.deliver(batch);
+        }
+    }
+
+    /// Gives up what was being sent to the same replica of the group.
+    fn replace_earlier(&self, header: SnapshotHeader, sender: &Sender) {
+        let key = (self.node, header.to.node, header.group);
+        let tie = Arc::downgrade(&sender.0);
+        let earlier = self.hub.lock().sending.insert(key, tie);
+        if let Some(tie) = earlier.and_then(|earlier| earlier.upgrade()) {
+            lock(&tie).cut();
+        }
+    }
+}
+
 /// Whether a snapshot is still being sent, and who wants to know when it is not.
 #[derive(Default)]
 struct Tie {
     is_cut: bool,
     reader: Option<Waker>,
+}
+
+impl Tie {
+    fn cut(&mut self) {
+        self.is_cut = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
 }
 
 /// The sender's end of a tie: cuts it when the sending ends.
@@ -132,11 +174,7 @@ struct Sender(Arc<Mutex<Tie>>);
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let mut tie = lock(&self.0);
-        tie.is_cut = true;
-        if let Some(reader) = tie.reader.take() {
-            reader.wake();
-        }
+        lock(&self.0).cut();
     }
 }
 

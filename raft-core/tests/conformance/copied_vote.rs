@@ -73,8 +73,10 @@ impl StableStore for Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StableState::Empty),
             read => read.map_err(|error| StorageError::io("reading votes", error))?,
         };
-        let votes = bytes.chunks(32).filter_map(|record| self.parse(record));
-        Ok(votes.last().map_or(StableState::Empty, StableState::Saved))
+        let mut votes = bytes.chunks(32).filter_map(|record| self.parse(record));
+        Ok(votes
+            .next_back()
+            .map_or(StableState::Empty, StableState::Saved))
     }
 
     async fn save(&self, vote: SavedVote) -> Result<(), StorageError> {

@@ -8,10 +8,13 @@
 mod broken_files;
 mod broken_log;
 mod broken_machine;
+mod broken_network;
 mod broken_vote;
 mod copied_vote;
 mod file_log;
 mod file_vote;
+mod networks;
+mod wires;
 
 use bytes::Bytes;
 use raft_core::memory::{MemoryLogStore, MemoryStableStore, MemoryStateMachine};

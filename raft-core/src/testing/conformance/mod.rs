@@ -7,6 +7,7 @@
 //! raft_core::log_store_conformance!(MyHarness::new());
 //! raft_core::stable_store_conformance!(MyHarness::new());
 //! raft_core::state_machine_conformance!(MyHarness::new());
+//! raft_core::network_conformance!(MyHarness::new());
 //! ```
 //!
 //! The tests are `#[tokio::test]`s; a second argument names another attribute for
@@ -24,6 +25,7 @@ mod cut_off;
 pub mod files;
 mod history;
 pub mod log_store;
+pub mod network;
 pub mod stable_store;
 pub mod state_machine;
 
@@ -124,6 +126,39 @@ macro_rules! state_machine_conformance {
                 a_restore_replaces_the_whole_state_durably,
                 a_restore_interrupted_by_a_crash_is_all_or_nothing,
                 a_broken_stream_leaves_the_old_state,
+            });
+        }
+    };
+}
+
+/// Makes a test of each check of [`network`], in a module `network_conformance`.
+///
+/// The first argument is an expression that makes a harness without endpoints; it
+/// is evaluated per test. The second is the attribute of the tests, `tokio::test` if
+/// it is left out.
+#[macro_export]
+macro_rules! network_conformance {
+    ($harness:expr) => {
+        $crate::network_conformance!($harness, tokio::test);
+    };
+    ($harness:expr, $test:meta) => {
+        mod network_conformance {
+            use super::*;
+
+            $crate::conformance_tests!(network, $harness, $test, {
+                sending_returns_at_once_whatever_the_peer_does,
+                what_waits_for_a_peer_is_bounded,
+                an_urgent_message_does_not_wait_behind_entries,
+                messages_arrive_as_they_were_sent,
+                nobody_speaks_for_another,
+                a_peer_is_reached_where_it_is_now,
+                a_message_reaches_the_inbox_of_its_group,
+                a_snapshot_arrives_whole,
+                a_snapshot_whose_link_breaks_goes_on_or_fails,
+                a_snapshot_given_up_ends_with_an_error,
+                a_snapshot_is_given_up_for_another_of_its_group,
+                nobody_waits_for_a_snapshot_whose_link_stays_cut,
+                the_sender_hears_of_progress,
             });
         }
     };
