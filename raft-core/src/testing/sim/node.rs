@@ -138,6 +138,12 @@ impl Node {
         self.started_at + u64::try_from(truly).unwrap_or(u64::MAX / 2)
     }
 
+    /// How long it truly takes until its clock has gone on by so many microseconds.
+    pub(crate) fn true_time(&self, shown: u64) -> u64 {
+        let rate = u64::try_from(MILLION + self.drift).unwrap_or(1).max(1);
+        shown.saturating_mul(MILLION.unsigned_abs()) / rate
+    }
+
     /// Names requests of the running start.
     pub(crate) fn request(&self, ticket: Ticket) -> RequestId {
         RequestId {
