@@ -68,8 +68,14 @@ impl World {
     /// A state machine says how far it is durable.
     pub(super) fn note_state_durable(&mut self, place: usize) -> Check {
         let node = &self.nodes[place];
-        let index = node.machine.durable.applied();
-        self.note_action(node.replica, Action::StateDurable { index })
+        let (id, index) = (node.replica, node.machine.durable.applied());
+        let known = self.refinement.as_ref();
+        let known = known.and_then(|known| known.group.replicas.get(&id));
+        match known.is_some_and(|known| known.disk.state == index) {
+            // It says so again.
+            true => Ok(()),
+            false => self.note_action(id, Action::StateDurable { index }),
+        }
     }
 
     pub(super) fn note_message(&mut self, envelope: &Envelope) -> Check {

@@ -102,7 +102,10 @@ fn membership_of(membership: &Membership) -> String {
     if let Some(outgoing) = membership.outgoing() {
         fields.push(format!("\"outgoing\":{}", named(outgoing)));
     }
-    let learners: BTreeSet<_> = membership.learners().collect();
+    // Who will be one when a joint membership is left is a learner already.
+    let stays = |node: &&NodeId| !membership.leaving().contains(node);
+    let nodes = membership.members().keys().filter(stays).copied();
+    let learners: BTreeSet<_> = nodes.filter(|n| !membership.voters().contains(n)).collect();
     if !learners.is_empty() {
         fields.push(format!("\"learners\":{}", named(&learners)));
     }
