@@ -30,7 +30,8 @@ HasMoreToSay(r) ==
     \/ MayAsk(r) /\ RequestOf(r) \notin asked
     \/ MayTellVote(r) /\ BallotOf(r) \notin voted
     \/ LET index == Acknowledgeable(r)
-       IN  index > 0 /\ ~IsLedBy(r, Now(r).term) /\ index > acked[Now(r).term][r]
+           term == Claimable(r).term
+       IN  index > 0 /\ ~IsLedBy(r, term) /\ index > acked[term][r]
 
 Talkers == {r \in Replicas : HasMoreToSay(r)}
 

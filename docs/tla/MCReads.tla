@@ -15,6 +15,16 @@ ReadsWithinBounds ==
     /\ now <= MaxTime
     /\ \A t \in Terms : Len(begun[t]) <= MaxRounds
 
+\* Rounds alone: nobody needs a promise, and time stands still.
+RoundsWithinBounds == ReadsWithinBounds /\ handed = {}
+
+\* Leases alone: whether one may be trusted does not depend on who reads.
+LeasesWithinBounds == ReadsWithinBounds /\ read = NoRead
+
+\* A disk that takes everything at once: the order of its writes is looked at in
+\* other models.
+WriteThrough(r, image) == images' = [images EXCEPT ![r] = <<image>>]
+
 \* Mistakes.
 NoDrift == Timeout
 FreeAtStart(r) == 0

@@ -6,6 +6,9 @@ SnapshotsModelNext == IF Talkers = {} THEN SnapshotsNext ELSE Say /\ UNCHANGED s
 
 SnapshotsFromLed == BeginLed /\ SnapshotsInit /\ [][SnapshotsModelNext]_allVars
 
-\* What is applied beyond what a crash needs.
-NeedsNothing(r, index) == index <= Len(state[r])
+\* Mistakes.  For PurgeableTo: the log is cut up to what is applied.
+PurgesApplied(r) == Len(state[r])
+
+\* For MayTakeOver: a snapshot does not wait for its term to be durable.
+TakesOverAtOnce(r, term) == TRUE
 =============================================================================

@@ -6,12 +6,12 @@
 (***************************************************************************)
 EXTENDS MCRaft
 
-\* For HasDurableVote: a vote is told, and asked for, before it is durable.
-SaysAtOnce(r) == TRUE
+\* For Claimable: votes and entries are claimed before they are durable.
+ClaimsWritten(r) == Now(r)
 
 \* For Acknowledgeable: entries are acknowledged before they are durable.
 AcknowledgesWritten(r) ==
-    LET term == Now(r).term
+    LET term == Disk(r).term
     IN  IF term = 0 THEN 0 ELSE Agreement(Now(r).log, led[term])
 
 \* For MayCount: copies of any entry count (Raft 5.4.2).

@@ -117,16 +117,12 @@ Campaign(r) ==
     /\ role' = [role EXCEPT ![r] = "candidate"]
     /\ UNCHANGED facts
 
-\* Whether the claim of term and vote that a replica acts on may be made.
-HasDurableVote(r) ==
-    /\ Claimable(r).term = Now(r).term
-    /\ Claimable(r).vote = Now(r).vote
-
-MayAsk(r) == role[r] = "candidate" /\ HasDurableVote(r)
+\* What is said is read off the disk.  Its sender may have moved on by then.
+MayAsk(r) == Claimable(r).vote = r
 
 RequestOf(r) ==
-    [term |-> Now(r).term, candidate |-> r,
-     lastTerm |-> LastTerm(Now(r).log), lastIndex |-> Len(Now(r).log)]
+    [term |-> Claimable(r).term, candidate |-> r,
+     lastTerm |-> LastTerm(Claimable(r).log), lastIndex |-> Len(Claimable(r).log)]
 
 Ask(r) ==
     /\ MayAsk(r)
@@ -146,9 +142,10 @@ Vote(r, request) ==
     /\ Write(r, [Now(r) EXCEPT !.vote = request.candidate])
     /\ UNCHANGED <<role, facts>>
 
-MayTellVote(r) == Now(r).vote \notin {Nobody, r} /\ HasDurableVote(r)
+MayTellVote(r) == Claimable(r).vote \notin {Nobody, r}
 
-BallotOf(r) == [term |-> Now(r).term, voter |-> r, candidate |-> Now(r).vote]
+BallotOf(r) ==
+    [term |-> Claimable(r).term, voter |-> r, candidate |-> Claimable(r).vote]
 
 TellVote(r) ==
     /\ MayTellVote(r)
@@ -161,7 +158,7 @@ VotersFor(r) ==
 \* A candidate's own vote counts when it is durable, like every other.
 Lead(r) ==
     /\ role[r] = "candidate"
-    /\ HasDurableVote(r)
+    /\ Claimable(r).term = Now(r).term
     /\ Decides(InForce(r), VotersFor(r) \cup {r})
     /\ role' = [role EXCEPT ![r] = "leader"]
     /\ elected' = elected \cup {[term |-> Now(r).term, replica |-> r]}
@@ -205,15 +202,13 @@ Accept(r, previous, count) ==
         /\ role' = [role EXCEPT ![r] = "follower"]
         /\ UNCHANGED facts
 
-\* Up to where a replica durably has the log of its term's leader.
+\* Up to where a replica's disk has the log of its term's leader.
 Acknowledgeable(r) ==
-    LET term == Now(r).term
-    IN  IF term = 0 \/ Claimable(r).term # term
-        THEN 0
-        ELSE Least(Agreement(Claimable(r).log, led[term]), Agreement(Now(r).log, led[term]))
+    LET term == Claimable(r).term
+    IN  IF term = 0 THEN 0 ELSE Agreement(Claimable(r).log, led[term])
 
 Acknowledge(r, index) ==
-    LET term == Now(r).term
+    LET term == Claimable(r).term
     IN  /\ index \in 1 .. Acknowledgeable(r)
         /\ ~IsLedBy(r, term)
         /\ acked' = [acked EXCEPT ![term][r] = Max({@, index})]
@@ -298,11 +293,14 @@ StateMachineSafety ==
         told[one] <= told[other] => Agree(led[one], led[other], told[one])
 
 \* What was said is on the disk of whoever said it, until a later term.
+VotesAreDurable ==
+    \A vote \in VotesSaid :
+        LET disk == Disk(vote.voter)
+        IN  \/ disk.term > vote.term
+            \/ disk.term = vote.term /\ disk.vote = vote.candidate
+
 SaidIsDurable ==
-    /\ \A vote \in VotesSaid :
-           LET disk == Disk(vote.voter)
-           IN  \/ disk.term > vote.term
-               \/ disk.term = vote.term /\ disk.vote = vote.candidate
+    /\ VotesAreDurable
     /\ \A t \in Terms, r \in Replicas :
            acked[t][r] > 0 =>
                \/ Disk(r).term > t

@@ -45,16 +45,16 @@ Apply(r, index) ==
     /\ state' = [state EXCEPT ![r] = Upto(Now(r).log, index)]
     /\ UNCHANGED <<vars, commit, kept, purged>>
 
-Checkpoint(r) ==
-    /\ kept' = [kept EXCEPT ![r] = state[r]]
+Checkpoint(r, index) ==
+    /\ index \in Len(kept[r]) + 1 .. Len(state[r])
+    /\ kept' = [kept EXCEPT ![r] = Upto(state[r], index)]
     /\ UNCHANGED <<vars, commit, state, purged>>
 
 \* The log is cut below what a crash leaves of the state machine.
-MayPurge(r, index) == index <= Len(kept[r])
+PurgeableTo(r) == Len(kept[r])
 
 Purge(r, index) ==
-    /\ index \in purged[r] + 1 .. Len(Now(r).log)
-    /\ MayPurge(r, index)
+    /\ index \in purged[r] + 1 .. PurgeableTo(r)
     /\ purged' = [purged EXCEPT ![r] = index]
     /\ UNCHANGED <<vars, commit, state, kept>>
 
@@ -62,40 +62,58 @@ Purge(r, index) ==
 \* is all that it can have applied.
 MayBeOffered(term, index) == index <= Max({told[t] : t \in 1 .. term})
 
-\* First the state, durably; then the log.  A log that holds the end of the
-\* snapshot stays as it is; any other starts anew there.
-Install(r, index) ==
+\* A state of a term that the disk has never been in would look, after a crash,
+\* as if it were another replica's.
+MayTakeOver(r, term) == term <= Disk(r).term
+
+\* First the state takes the snapshot over, durably.
+Restore(r, index) ==
     LET term == Now(r).term
-        log == Now(r).log
-        holds == index <= Len(log) /\ TermAt(log, index) = TermAt(led[term], index)
     IN  /\ term # 0
         /\ ~IsLedBy(r, term)
         /\ index \in Len(state[r]) + 1 .. Len(led[term])
         /\ MayBeOffered(term, index)
+        /\ MayTakeOver(r, TermAt(led[term], index))
         /\ state' = [state EXCEPT ![r] = Upto(led[term], index)]
         /\ kept' = [kept EXCEPT ![r] = Upto(led[term], index)]
-        /\ commit' = [commit EXCEPT ![r] = Max({@, index})]
-        /\ Write(r, IF holds THEN Now(r) ELSE [Now(r) EXCEPT !.log = Upto(led[term], index)])
-        /\ purged' = IF holds THEN purged ELSE [purged EXCEPT ![r] = index]
-        /\ role' = [role EXCEPT ![r] = "follower"]
-        /\ UNCHANGED <<facts>>
+        /\ UNCHANGED <<vars, commit, purged>>
 
-\* A crash, in which the state machine kept what it had applied up to `size`.  A
-\* state that is ahead of its log replaces it before anything else happens.
-RestartAt(r, writes, size) ==
+\* Then the log follows.  One that holds the end of the snapshot stays as it is;
+\* any other starts anew there.
+Install(r) ==
+    LET size == Len(state[r])
+        holds == size <= Len(Now(r).log) /\ TermAt(Now(r).log, size) = TermAt(state[r], size)
+    IN  /\ size > commit[r]
+        /\ commit' = [commit EXCEPT ![r] = size]
+        /\ Write(r, IF holds THEN Now(r) ELSE [Now(r) EXCEPT !.log = state[r]])
+        /\ purged' = IF holds THEN purged ELSE [purged EXCEPT ![r] = size]
+        /\ UNCHANGED <<role, facts, state, kept>>
+
+\* What a crash leaves of the state is as good as a durable log.
+AcknowledgeState(r, index) ==
+    LET term == Claimable(r).term
+    IN  /\ term # 0
+        /\ ~IsLedBy(r, term)
+        /\ index \in acked[term][r] + 1 .. Len(kept[r])
+        /\ Agree(kept[r], led[term], index)
+        /\ acked' = [acked EXCEPT ![term][r] = index]
+        /\ UNCHANGED <<images, role, asked, voted, elected, led, told, stateVars>>
+
+\* A state that is ahead of its log replaces it before anything else happens.
+LogAtStart(some, log) == IF Agree(some, log, Len(some)) THEN log ELSE some
+
+\* A crash leaves what was kept of the state.
+RestartHere(r, writes) ==
     LET image == images[r][writes + 1]
-        left == Upto(state[r], size)
-        holds == Agree(left, image.log, size)
-        log == IF holds THEN image.log ELSE left
+        log == LogAtStart(kept[r], image.log)
+        size == Len(kept[r])
     IN  /\ writes \in 0 .. Len(images[r]) - 1
-        /\ size \in Len(kept[r]) .. Len(state[r])
         /\ images' = [images EXCEPT ![r] = <<[image EXCEPT !.log = log]>>]
         /\ role' = [role EXCEPT ![r] = "follower"]
-        /\ state' = [state EXCEPT ![r] = left]
-        /\ kept' = [kept EXCEPT ![r] = left]
+        /\ state' = [state EXCEPT ![r] = kept[r]]
         /\ commit' = [commit EXCEPT ![r] = size]
-        /\ purged' = [purged EXCEPT ![r] = IF holds THEN @ ELSE size]
-        /\ UNCHANGED facts
+        /\ purged' = [purged EXCEPT ![r] = IF log = image.log THEN @ ELSE size]
+        /\ UNCHANGED <<facts, kept>>
 
 -----------------------------------------------------------------------------
 \* What a log has cut cannot be sent any more.  What was sent before may still
@@ -105,10 +123,12 @@ StateStep(r) ==
     LET term == Now(r).term
     IN  \/ term # 0 /\ LearnCommit(r, told[term])
         \/ Apply(r, ApplicableTo(r))
-        \/ Checkpoint(r)
-        \/ Purge(r, Len(kept[r]))
-        \/ \E index \in 1 .. Len(led[Max({1, term})]) : Install(r, index)
-        \/ RestartAt(r, 0, Len(kept[r]))
+        \/ Checkpoint(r, Len(state[r]))
+        \/ Purge(r, PurgeableTo(r))
+        \/ \E index \in 1 .. Len(led[Max({1, term})]) : Restore(r, index)
+        \/ Install(r)
+        \/ AcknowledgeState(r, Len(kept[r]))
+        \/ RestartHere(r, 0)
 
 SnapshotsNext ==
     \E r \in Replicas :
@@ -128,6 +148,25 @@ StatesAgree ==
 AppliedIsCommitted ==
     \A r \in Replicas :
         state[r] = <<>> \/ \E t \in Terms : Agree(state[r], Committed(t), Len(state[r]))
+
+\* What was said outlives a crash, in the log or in the state.
+Left(r) == LogAtStart(kept[r], Disk(r).log)
+
+SaidSurvives ==
+    /\ VotesAreDurable
+    /\ \A t \in Terms, r \in Replicas :
+           acked[t][r] > 0 =>
+               \/ Disk(r).term > t
+               \/ Disk(r).term = t /\ Agree(Left(r), led[t], acked[t][r])
+
+CommittedSurvives ==
+    [][\A t \in Terms : told'[t] # told[t] =>
+           IsQuorum(MembershipIn(led[t]),
+                    {q \in Replicas : Agree(Left(q), led[t], told'[t])})]_allVars
+
+\* No log reaches into a term that its replica has not been in.
+LogIsWithinTerm ==
+    \A r \in Replicas : LastTerm(Left(r)) <= Disk(r).term /\ LastTerm(Now(r).log) <= Now(r).term
 
 \* After a crash the log goes on where the state machine stands.
 NothingIsMissing ==

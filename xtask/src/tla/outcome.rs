@@ -46,6 +46,9 @@ impl Outcome {
             };
         };
         if first.starts_with("Deadlock reached") {
+            // All states before the last are what the trace says.
+            let last = details.rfind("\nState ").map_or(0, |at| at + 1);
+            let details = details[last..].to_owned();
             return Self::Stuck { details, figures };
         }
         match first.split_once(" is violated") {
@@ -177,6 +180,7 @@ mod tests {
 
         assert!(matches!(outcome, Outcome::Stuck { .. }));
         assert_eq!(outcome.stuck_at(), Some(2));
+        assert!(outcome.details().starts_with("State 2: <TraceNext>"));
     }
 
     #[test]
