@@ -27,7 +27,7 @@ IsWithinBounds ==
 (* is lost by that: to have said more never forbids a step, and the           *)
 (* properties ask for the more the more was said.                             *)
 HasMoreToSay(r) ==
-    \/ MayAsk(r) /\ RequestOf(r) \notin asked
+    \/ MayAsk(r)
     \/ MayTellVote(r) /\ BallotOf(r) \notin voted
     \/ LET index == Acknowledgeable(r)
            term == Claimable(r).term

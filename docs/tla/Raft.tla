@@ -61,8 +61,8 @@ Write(r, image) ==
               THEN images
               ELSE [images EXCEPT ![r] = Append(@, image)]
 
-\* What may be claimed: all that the disk holds.  These have names of their
-\* own so that models of mistakes can replace them.
+\* What may be claimed: all that the disk holds.  This and the rules after it have
+\* names of their own, so that models of mistakes can replace them.
 Claimable(r) == Disk(r)
 
 \* Who decides: a quorum of the membership in force.
@@ -117,8 +117,12 @@ Campaign(r) ==
     /\ role' = [role EXCEPT ![r] = "candidate"]
     /\ UNCHANGED facts
 
-\* What is said is read off the disk.  Its sender may have moved on by then.
-MayAsk(r) == Claimable(r).vote = r
+\* What is said is read off the disk.  Its sender may have moved on by then.  A
+\* candidate asks once a term.
+MayAsk(r) ==
+    /\ Claimable(r).vote = r
+    /\ ~\E request \in asked :
+           request.term = Claimable(r).term /\ request.candidate = r
 
 RequestOf(r) ==
     [term |-> Claimable(r).term, candidate |-> r,

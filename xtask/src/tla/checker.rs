@@ -71,9 +71,13 @@ impl Checker {
         let errors = file
             .try_clone()
             .context("cannot share the checker's output")?;
+        // It unpacks its own modules into the folder for temporary files, where another
+        // one that runs would find half of them.
+        let temporary = format!("-Djava.io.tmpdir={}", states.display());
         let mut command = Command::new("nice");
         command
-            .args(["-n", "10", "java", "-XX:+UseParallelGC", MEMORY, "-cp"])
+            .args(["-n", "10", "java", "-XX:+UseParallelGC", MEMORY])
+            .args([&temporary, "-cp"])
             .arg(&self.jar)
             .args(["tlc2.TLC", "-workers", "1", "-cleanup", "-metadir"])
             .arg(&states)
