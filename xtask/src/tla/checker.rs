@@ -64,29 +64,17 @@ impl Checker {
     /// Runs the checker in `folder` and answers what it printed, up to `limit`.
     pub(super) fn run(&self, folder: &Path, run: &Run<'_>, limit: Duration) -> Result<String> {
         let printed = folder.join("printed.txt");
-        let states = folder.join("states");
-        fs::create_dir_all(&states).with_context(|| format!("cannot make {}", states.display()))?;
+        let (states, unpacked) = (folder.join("states"), folder.join("unpacked"));
+        for made in [&states, &unpacked] {
+            fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
+        }
         let file = File::create(&printed)
             .with_context(|| format!("cannot write {}", printed.display()))?;
         let errors = file
             .try_clone()
             .context("cannot share the checker's output")?;
-        // It unpacks its own modules into the folder for temporary files, where another
-        // one that runs would find half of them.
-        let temporary = format!("-Djava.io.tmpdir={}", states.display());
-        let mut command = Command::new("nice");
-        command
-            .args(["-n", "10", "java", "-XX:+UseParallelGC", MEMORY])
-            .args([&temporary, "-cp"])
-            .arg(&self.jar)
-            .args(["tlc2.TLC", "-workers", "1", "-cleanup", "-metadir"])
-            .arg(&states)
-            .args(["-config", run.configuration]);
-        if run.may_end {
-            command.arg("-deadlock");
-        }
-        let child = command
-            .arg(run.module)
+        let child = self
+            .command(run, &states, &unpacked)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(file)
@@ -98,6 +86,25 @@ impl Checker {
         let bytes =
             fs::read(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn command(&self, run: &Run<'_>, states: &Path, unpacked: &Path) -> Command {
+        // It unpacks its own modules into the folder for temporary files, where another
+        // one that runs would find half of them.
+        let temporary = format!("-Djava.io.tmpdir={}", unpacked.display());
+        let mut command = Command::new("nice");
+        command
+            .args(["-n", "10", "java", "-XX:+UseParallelGC", MEMORY])
+            .args([&temporary, "-cp"])
+            .arg(&self.jar)
+            .args(["tlc2.TLC", "-workers", "1", "-cleanup", "-metadir"])
+            .arg(states)
+            .args(["-config", run.configuration]);
+        if run.may_end {
+            command.arg("-deadlock");
+        }
+        command.arg(run.module);
+        command
     }
 }
 
