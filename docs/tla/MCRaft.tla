@@ -40,6 +40,10 @@ Say == \E r \in Talkers : Ask(r) \/ TellVote(r) \/ Acknowledge(r, Acknowledgeabl
 ModelNext == IF Talkers = {} THEN MembershipNext ELSE Say
 
 -----------------------------------------------------------------------------
+\* For Write, in models that are about something else: a disk that takes everything
+\* at once.
+WriteThrough(r, image) == images' = [images EXCEPT ![r] = <<image>>]
+
 Blank(term) == [term |-> term, membership |-> Plain]
 
 \* Term 1 has a leader, whose first entry is committed and everywhere.

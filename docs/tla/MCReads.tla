@@ -21,10 +21,6 @@ RoundsWithinBounds == ReadsWithinBounds /\ handed = {}
 \* Leases alone: whether one may be trusted does not depend on who reads.
 LeasesWithinBounds == ReadsWithinBounds /\ read = NoRead
 
-\* A disk that takes everything at once: the order of its writes is looked at in
-\* other models.
-WriteThrough(r, image) == images' = [images EXCEPT ![r] = <<image>>]
-
 \* Mistakes.
 NoDrift == Timeout
 FreeAtStart(r) == 0

@@ -87,7 +87,4 @@ BeginDeposed ==
 
 Deposed == BeginDeposed /\ [][ModelNext]_vars
 
-\* A disk that takes everything at once, where the order of writes does not matter.
-WriteThrough(r, image) == images' = [images EXCEPT ![r] = <<image>>]
-
 =============================================================================

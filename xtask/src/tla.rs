@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 
 /// The checker could not say whether all is well.
 fn unable(why: impl std::fmt::Display) -> Error {
-    Error::new(util::Exit(2)).context(why.to_string())
+    Error::new(util::Exit(2)).context(format!("{why:#}"))
 }
 
 /// Checks what was asked for.
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut rows = vec![head()];
     let (mut wrong, mut undecided) = (0, 0);
     for model in &models {
-        let (outcome, spent) = check(&checker, model, &folder, &work, limit)?;
+        let (outcome, spent) = check(&checker, model, &folder, &work, limit).map_err(unable)?;
         match model.expects.is_met_by(&outcome) {
             Some(true) => {}
             Some(false) => wrong += 1,
@@ -216,5 +216,17 @@ mod tests {
         assert_eq!(status_of(conclude(3, 1, 1)), Some(1));
         assert_eq!(status_of(conclude(3, 0, 1)), Some(2));
         assert_eq!(status_of(Err(unable("there is no Java here"))), Some(2));
+    }
+
+    #[test]
+    fn why_it_could_not_be_said_is_told_whole() {
+        let cause = Error::msg("no network").context("cannot fetch the checker");
+
+        let text = format!("{:#}", unable(cause));
+
+        assert!(
+            text.starts_with("cannot fetch the checker: no network"),
+            "{text}"
+        );
     }
 }
