@@ -46,6 +46,7 @@ pages! {
     testing_lab = "../book/testing/lab.md";
     testing_fuzzing = "../book/testing/fuzzing.md";
     testing_mistakes = "../book/testing/mistakes.md";
+    testing_specification = "../book/testing/specification.md";
     testing_track_record = "../book/testing/track-record.md";
     contributing_style = "../book/contributing/style.md";
     contributing_tidy = "../book/contributing/tidy.md";

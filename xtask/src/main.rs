@@ -21,6 +21,7 @@ mod sim;
 mod soak;
 mod test;
 mod tidy;
+mod tla;
 mod util;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Verb {
     Ci(ci::Arguments),
     /// Checks what the compiler cannot: layers, sizes, texts, manifests
     Tidy,
+    /// Checks the specification in TLA+, and that traces follow it
+    Tla(tla::Arguments),
     /// Checks for a C++ compiler and libclang; installs them or says how
     Prerequisites,
     /// Runs a local cluster of three nodes
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Ci(arguments) => ci::run(&arguments),
         Verb::Tidy => tidy::run(),
+        Verb::Tla(arguments) => tla::run(&arguments),
         Verb::Prerequisites => prerequisites::prepare(),
         Verb::Cluster(arguments) => cluster::run(&arguments),
         Verb::Sim(arguments) => sim::run(&arguments),

@@ -26,7 +26,9 @@ use anyhow::{Context, Result, bail};
 use crate::util;
 
 /// Text files are told by these endings; others are not looked at.
-const TEXT_ENDINGS: [&str; 8] = ["rs", "toml", "md", "txt", "yml", "proto", "sh", "json"];
+const TEXT_ENDINGS: [&str; 11] = [
+    "rs", "toml", "md", "txt", "yml", "proto", "sh", "json", "jsonl", "tla", "cfg",
+];
 
 /// The project's text files, by their path from its root.
 struct Files(Vec<File>);
