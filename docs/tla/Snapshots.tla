@@ -27,15 +27,15 @@ SnapshotsInit ==
     /\ purged = [r \in Replicas |-> 0]
 
 -----------------------------------------------------------------------------
-\* The leader's word holds for what a log shares with its log.
+\* A leader's word holds for what a log shares with its log, whichever leader knew it
+\* first: a new one passes on what it knows to be committed.
 LearnCommit(r, index) ==
-    LET term == Now(r).term
-    IN  /\ term # 0
-        /\ index > commit[r]
-        /\ index <= told[term]
-        /\ Agree(Now(r).log, led[term], index)
-        /\ commit' = [commit EXCEPT ![r] = index]
-        /\ UNCHANGED <<vars, state, kept, purged>>
+    /\ index > commit[r]
+    /\ \E term \in Terms :
+           /\ index <= told[term]
+           /\ Agree(Now(r).log, led[term], index)
+    /\ commit' = [commit EXCEPT ![r] = index]
+    /\ UNCHANGED <<vars, state, kept, purged>>
 
 \* What may be applied: what is committed, and durable in the own log.
 ApplicableTo(r) == Least(commit[r], Agreement(Disk(r).log, Now(r).log))
@@ -121,7 +121,7 @@ RestartHere(r, writes) ==
 \* takes such an append in holds those entries already, or takes a snapshot.
 StateStep(r) ==
     LET term == Now(r).term
-    IN  \/ term # 0 /\ LearnCommit(r, told[term])
+    IN  \/ \E earlier \in Terms : LearnCommit(r, told[earlier])
         \/ Apply(r, ApplicableTo(r))
         \/ Checkpoint(r, Len(state[r]))
         \/ Purge(r, PurgeableTo(r))
