@@ -2,7 +2,7 @@
 //!
 //! The simulator goes far along ways that seeds draw; this goes every way, as far as
 //! it reaches. Three replicas of the real protocol, each with a disk, and the messages
-//! under way are one state. What can happen next is a [`Choice`](state::Choice): a
+//! under way are one state. What can happen next is a choice: a
 //! message arrives, whichever it is; a disk finishes its oldest write; a deadline comes;
 //! a replica crashes, keeping any beginning of what it wrote, and starts again; a leader
 //! gets a command. [`explore`] follows every choice from every state, to a depth, and
