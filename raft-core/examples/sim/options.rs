@@ -91,6 +91,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
     if actions.is_some() && count != Some(1) {
         return Err("--actions tells of one run; give `--seeds 1 --seed S` with it".into());
     }
+    if count == Some(0) {
+        return Err("no seeds say nothing; give `--seeds` 1 or more".into());
+    }
     Ok(Some(Options {
         first: first.unwrap_or(0),
         count,

@@ -82,6 +82,8 @@ impl State {
         }
         state.begin(scope.from)?;
         state.left = scope;
+        // What led to the beginning is no part of what is explored.
+        state.take_counts();
         Ok(state)
     }
 

@@ -79,7 +79,13 @@ fn campaigns(refinement: &mut Refinement, candidate: ReplicaId, friend: ReplicaI
         Action::Campaign,
         Action::Ask { write },
         Action::Done { writes: 1 },
-        say(term, Fact::Campaigns { last_log }),
+        say(
+            term,
+            Fact::Campaigns {
+                last_log,
+                takes_over: false,
+            },
+        ),
     ] {
         refinement.happens(candidate, action).unwrap();
     }

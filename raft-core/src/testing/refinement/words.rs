@@ -19,6 +19,7 @@ pub(super) fn fact_of(envelope: &Envelope) -> Fact {
         },
         Message::RequestVote(body) => Fact::Campaigns {
             last_log: body.last_log,
+            takes_over: body.leadership_transfer,
         },
         Message::RequestVoteReply(body) if body.granted => Fact::Votes {
             term: body.vote_term,

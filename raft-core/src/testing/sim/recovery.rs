@@ -132,7 +132,7 @@ impl World {
     /// leads next is kept like any.
     pub(crate) fn stay_whole(&mut self) -> Check {
         if !self.clocks_let_leaders_stay() {
-            return Ok(());
+            return self.run_until(self.now + STAYS_FOR);
         }
         for _ in 0..=self.nodes.len() {
             let before = self.leadership();
@@ -286,7 +286,7 @@ fn liveness_violation(how: &str, spent: u64, missing: &str) -> Violation {
 fn standing(node: &Node) -> liveness::Standing {
     let pending = node.raft.as_ref().map_or(0, |raft| {
         let status = raft.status();
-        status.pending_proposals + status.pending_reads
+        status.pending_proposals + status.pending_reads + node.waiting.len()
     });
     liveness::Standing {
         node: node.id(),

@@ -82,8 +82,9 @@ pub(crate) enum Action {
 pub(crate) enum Fact {
     /// Its sender's term, and nothing more.
     Term,
-    /// It campaigns with a log that ends here.
-    Campaigns { last_log: LogId },
+    /// It campaigns with a log that ends here; perhaps because a leader wants it to, so
+    /// that voters need not wait.
+    Campaigns { last_log: LogId, takes_over: bool },
     /// It votes for `candidate` in `term`.
     Votes { term: Term, candidate: ReplicaId },
     /// It would vote for `candidate` in `term`.

@@ -15,7 +15,13 @@ impl Group {
         })?;
         match fact {
             Fact::Term => {}
-            Fact::Campaigns { last_log } => self.say_campaigns(id, term, last_log)?,
+            Fact::Campaigns {
+                last_log,
+                takes_over,
+            } => {
+                self.say_takes_over(id, term, takes_over)?;
+                self.say_campaigns(id, term, last_log)?;
+            }
             Fact::Votes { term, candidate } => self.say_votes(id, term, candidate)?,
             Fact::WouldVote { term, candidate } => {
                 self.history.would_vote.insert((term, id, candidate));
@@ -40,6 +46,15 @@ impl Group {
         })?;
         self.history.asked.insert((term, id));
         Ok(())
+    }
+
+    /// Only whom the leader of the term before asked may call itself asked.
+    fn say_takes_over(&self, id: ReplicaId, term: Term, takes_over: bool) -> Ruled {
+        let before = Term::new(term.get().saturating_sub(1));
+        let is_asked = self.history.successors.contains(&(before, id));
+        require(!takes_over || is_asked, || {
+            format!("no leader of {before} asked it to take over")
+        })
     }
 
     fn say_votes(&mut self, id: ReplicaId, term: Term, candidate: ReplicaId) -> Ruled {

@@ -108,3 +108,17 @@ fn a_term_that_nobody_said_is_learned_from_nobody() {
     };
     scene.may_not(1, action, "nobody has said t9");
 }
+
+#[test]
+fn nobody_claims_to_be_wanted_by_a_leader_who_is_not() {
+    let mut scene = Scene::new();
+    scene.campaigns(1, 2, 1);
+    let claims = Action::Say {
+        term: Term::new(1),
+        fact: Fact::Campaigns {
+            last_log: LogId::ZERO,
+            takes_over: true,
+        },
+    };
+    scene.may_not(1, claims, "asked it to take over");
+}

@@ -115,7 +115,15 @@ impl Scene {
         self.does(node, Action::Campaign);
         self.saves(node, None, &[]);
         let last_log = self.group.replicas[&n(node)].log.last();
-        self.says(node, term, Fact::Campaigns { last_log });
+        let takes_over = false;
+        self.says(
+            node,
+            term,
+            Fact::Campaigns {
+                last_log,
+                takes_over,
+            },
+        );
     }
 
     fn learns(&mut self, node: u64, term: u64) {

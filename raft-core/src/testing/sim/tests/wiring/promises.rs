@@ -14,16 +14,11 @@ fn p14_is_asked() {
 #[test]
 fn p15_is_asked() {
     violates("P15 ", |world| {
-        let request = RequestId {
-            boot: 7,
-            sequence: 7,
-        };
-        let command = Bytes::from_static(b"never committed");
-        world.checkers.proposals.proposed(request, command);
-        world
-            .checkers
-            .proposals
-            .acknowledged(request, LogIndex::new(1))
+        // A command that no client is known to have proposed.
+        let place = leader(world);
+        let command = Bytes::copy_from_slice(&7_u64.to_le_bytes());
+        let proposal = world.nodes[place].proposal(command);
+        world.handle(place, crate::protocol::Input::Propose(vec![proposal]))
     });
 }
 
@@ -174,19 +169,11 @@ fn p22_is_asked() {
 #[test]
 fn what_operators_are_told_is_asked() {
     violates("what operators are told", |world| {
-        world.operator.changes_members = true;
-        let request = RequestId {
-            boot: 7,
-            sequence: 7,
-        };
-        let term = Term::new(1);
-        world.checkers.operations.transfer_began(request, term);
-        world.checkers.operations.transfer_ended(request)?;
-        world
-            .checkers
-            .operations
-            .transfer_ended(request)
-            .map(|_| ())
+        // A transfer that no operator is known to have asked for.
+        let place = leader(world);
+        let ticket = world.nodes[place].next_ticket();
+        let input = crate::protocol::Input::TransferLeadership { ticket, to: None };
+        world.handle(place, input)
     });
 }
 
