@@ -104,19 +104,12 @@ fn check(
     work: &Path,
     limit: Duration,
 ) -> Result<(Outcome, Duration)> {
-    // The checker leaves files beside what it reads, so it reads a copy.
-    let copy = work.join("run");
+    // The checker leaves files beside what it reads, so it reads a copy, of which
+    // nobody who checks at the same time knows.
+    let copy = work.join(format!("run-{}", std::process::id()));
     model::copy_specification(folder, &copy)?;
-    let mut trace = None;
-    if let Some(file) = &model.trace {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        let read = Trace::parse(&text).with_context(|| format!("in {}", file.display()))?;
-        let target = copy.join("TraceData.tla");
-        std::fs::write(&target, read.module())
-            .with_context(|| format!("cannot write {}", target.display()))?;
-        trace = Some(read);
-    }
+    let trace = model.trace.as_deref();
+    let trace = trace.map(|file| write_trace(file, &copy)).transpose()?;
     let run = Run {
         module: &model.module,
         configuration: &model.configuration,
@@ -124,9 +117,21 @@ fn check(
     };
     let start = Instant::now();
     let printed = checker.run(&copy, &run, limit)?;
+    std::fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
     let outcome = Outcome::read(&printed);
     say(model, &outcome, trace.as_ref());
     Ok((outcome, start.elapsed()))
+}
+
+/// Writes the steps in `file` as a module, beside the specification in `copy`.
+fn write_trace(file: &Path, copy: &Path) -> Result<Trace> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let trace = Trace::parse(&text).with_context(|| format!("in {}", file.display()))?;
+    let target = copy.join("TraceData.tla");
+    std::fs::write(&target, trace.module())
+        .with_context(|| format!("cannot write {}", target.display()))?;
+    Ok(trace)
 }
 
 /// One line about a model that is as it should be; all there is about others.
