@@ -211,25 +211,21 @@ impl Refinement {
         } = step.status.hard_state;
         self.reach_term(step, current_term)?;
         let now = step.now;
+        let candidate = voted_for.filter(|_| voted_for != self.replica(step.id()).ballot.vote);
+        if let Some(candidate) = candidate {
+            let asked = step.is_asked_by(candidate);
+            let vote = Action::Vote {
+                candidate,
+                asked,
+                now,
+            };
+            self.act(step, vote)?;
+        }
         let mut heard = step.causes.iter().filter_map(|cause| cause.leader);
         let heard = heard.find(|(_, term)| *term == current_term);
         let follows = step.status.role != RoleKind::Leader && !step.took_no_notice();
-        if let Some((leader, _)) = heard.filter(|_| follows) {
-            self.act(step, Action::Hear { leader, now })?;
-        }
-        let candidate = voted_for.filter(|_| voted_for != self.replica(step.id()).ballot.vote);
-        match candidate {
-            Some(candidate) => {
-                let asked = step.is_plain_candidacy();
-                self.act(
-                    step,
-                    Action::Vote {
-                        candidate,
-                        asked,
-                        now,
-                    },
-                )
-            }
+        match heard.filter(|_| follows) {
+            Some((leader, _)) => self.act(step, Action::Hear { leader, now }),
             None => Ok(()),
         }
     }

@@ -12,8 +12,8 @@ use crate::types::{ReplicaId, Term};
 pub(crate) struct Cause {
     /// Speaks as the leader of this term.
     pub(super) leader: Option<(ReplicaId, Term)>,
-    /// A candidate that nobody asked to take over.
-    is_plain_candidate: bool,
+    /// A candidate asks, whom nobody asked to take over.
+    plain_candidate: Option<ReplicaId>,
 }
 
 /// A step of a replica, and what came of it.
@@ -37,15 +37,17 @@ impl Cause {
                 );
                 Self {
                     leader: speaks.then_some((envelope.from, envelope.term)),
-                    is_plain_candidate: match &envelope.message {
-                        Message::RequestVote(body) => !body.leadership_transfer,
-                        _ => false,
+                    plain_candidate: match &envelope.message {
+                        Message::RequestVote(body) if !body.leadership_transfer => {
+                            Some(envelope.from)
+                        }
+                        _ => None,
                     },
                 }
             }
             Input::SnapshotOffered(offer) => Self {
                 leader: Some((offer.from, offer.term)),
-                is_plain_candidate: false,
+                plain_candidate: None,
             },
             _ => Self::default(),
         }
@@ -73,7 +75,14 @@ impl Step<'_> {
 
     /// Whether all that happened is that candidates asked.
     pub(super) fn is_plain_candidacy(&self) -> bool {
-        !self.causes.is_empty() && self.causes.iter().all(|cause| cause.is_plain_candidate)
+        let is_plain = |cause: &Cause| cause.plain_candidate.is_some();
+        !self.causes.is_empty() && self.causes.iter().all(is_plain)
+    }
+
+    /// Whether `candidate` asked as one that nobody asked to take over.
+    pub(super) fn is_asked_by(&self, candidate: ReplicaId) -> bool {
+        let mut causes = self.causes.iter();
+        causes.any(|cause| cause.plain_candidate == Some(candidate))
     }
 
     pub(super) fn changes_log_and_role(&self) -> bool {
