@@ -13,7 +13,7 @@ use super::world::{Event, World, micros};
 use crate::entry::Payload;
 use crate::membership::Membership;
 use crate::message::Message;
-use crate::protocol::Raft;
+use crate::protocol::{Input, Raft};
 use crate::types::{NodeId, Term};
 
 /// How long a group that is whole must keep its leader.
@@ -286,7 +286,9 @@ fn liveness_violation(how: &str, spent: u64, missing: &str) -> Violation {
 fn standing(node: &Node) -> liveness::Standing {
     let pending = node.raft.as_ref().map_or(0, |raft| {
         let status = raft.status();
-        status.pending_proposals + status.pending_reads + node.waiting.len()
+        let waits = |input: &&Input| matches!(input, Input::Propose(_));
+        let waiting = node.waiting.iter().filter(waits).count();
+        status.pending_proposals + status.pending_reads + waiting
     });
     liveness::Standing {
         node: node.id(),
