@@ -59,7 +59,34 @@ impl Refinement {
     }
 
     fn act(&mut self, step: &Step<'_>, action: Action) -> Result<(), Refused> {
-        self.carry_out(step.id(), step.patience, action)
+        self.carry_out(step.id(), step.patience, action)?;
+        self.note_answers(step);
+        Ok(())
+    }
+
+    /// What it would answer from here to those who ask for votes. It answers in the course
+    /// of the step, and may have been here when it did. Where it would not, it must not say
+    /// so: that is asked when it speaks.
+    fn note_answers(&mut self, step: &Step<'_>) {
+        let now = step.now;
+        for (candidate, term, last_log) in step.pre_votes() {
+            let would = Action::WouldVote {
+                candidate,
+                term,
+                last_log,
+                now,
+            };
+            let _ = self.carry_out(step.id(), step.patience, would);
+        }
+        for (candidate, term, asked) in step.passed_candidates() {
+            let votes = Action::VoteInPassing {
+                candidate,
+                term,
+                asked,
+                now,
+            };
+            let _ = self.carry_out(step.id(), step.patience, votes);
+        }
     }
 
     /// Something happens that is no step of the protocol's.
@@ -73,8 +100,8 @@ impl Refinement {
         patience: Duration,
         action: Action,
     ) -> Result<(), Refused> {
-        self.counts.add(&action);
         self.group.step(id, patience, &action)?;
+        self.counts.add(&action);
         if let Some(actions) = &mut self.actions {
             actions.push((id, action));
         }
@@ -93,6 +120,7 @@ impl Refinement {
 
     /// The replica took a step: names the actions it consists of.
     pub(crate) fn explain(&mut self, step: &Step<'_>) -> Result<(), Refused> {
+        self.note_answers(step);
         let turns = step.events().count() + 1;
         let usual = Order {
             turns_first: turns,
@@ -173,6 +201,17 @@ impl Refinement {
         Ok(())
     }
 
+    /// Who leads from here on has learned before of what others committed.
+    fn explain_learned(&mut self, step: &Step<'_>) -> Result<(), Refused> {
+        let replica = self.replica(step.id());
+        let committed = &self.group.history.committed;
+        let index = step.status.commit_index.min(committed.last_index());
+        match index > replica.commit && replica.log.agrees(committed, index) {
+            true => self.act(step, Action::LearnCommit { index }),
+            false => Ok(()),
+        }
+    }
+
     fn explain_event(&mut self, step: &Step<'_>, event: &protocol::Event) -> Result<(), Refused> {
         match *event {
             protocol::Event::SteppedDown { term, .. } => {
@@ -181,7 +220,10 @@ impl Refinement {
             }
             protocol::Event::PreVoteStarted { .. } => self.act(step, Action::PreCampaign),
             protocol::Event::ElectionStarted { .. } => self.act(step, Action::Campaign),
-            protocol::Event::BecameLeader { .. } => self.act(step, Action::Lead),
+            protocol::Event::BecameLeader { .. } => {
+                self.explain_learned(step)?;
+                self.act(step, Action::Lead)
+            }
             protocol::Event::DamageIsCut { log_id } => {
                 let from = log_id.index;
                 self.act(step, Action::CutDamage { from })
@@ -199,7 +241,7 @@ impl Refinement {
         if self.replica(step.id()).term() >= term {
             return Ok(());
         }
-        let (asked, now) = (step.is_plain_candidacy(), step.now);
+        let (asked, now) = (step.is_told_by_candidates(term), step.now);
         self.act(step, Action::LearnTerm { term, asked, now })
     }
 
@@ -221,11 +263,10 @@ impl Refinement {
             };
             self.act(step, vote)?;
         }
-        let mut heard = step.causes.iter().filter_map(|cause| cause.leader);
-        let heard = heard.find(|(_, term)| *term == current_term);
-        let follows = step.status.role != RoleKind::Leader && !step.took_no_notice();
+        let heard = step.heard_leader(current_term);
+        let follows = step.status.role != RoleKind::Leader;
         match heard.filter(|_| follows) {
-            Some((leader, _)) => self.act(step, Action::Hear { leader, now }),
+            Some(leader) => self.act(step, Action::Hear { leader, now }),
             None => Ok(()),
         }
     }

@@ -5,15 +5,23 @@ use std::time::Duration;
 use crate::message::Message;
 use crate::protocol::{self, Input, Output, Persist, Status};
 use crate::time::Timestamp;
-use crate::types::{ReplicaId, Term};
+use crate::types::{LogId, ReplicaId, Term};
 
 /// What a step was about, as far as it has to do with what was allowed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cause {
+    /// Who told it, and the term it told.
+    told: Option<(ReplicaId, Term)>,
     /// Speaks as the leader of this term.
     pub(super) leader: Option<(ReplicaId, Term)>,
-    /// A candidate asks, whom nobody asked to take over.
-    plain_candidate: Option<ReplicaId>,
+    /// Offers a snapshot.
+    is_offer: bool,
+    /// Asks whether it would be elected in this term, with such a log.
+    pre_vote: Option<(ReplicaId, Term, LogId)>,
+    /// A candidate asks.
+    candidate: Option<ReplicaId>,
+    /// Nobody asked it to take over.
+    is_plain: bool,
 }
 
 /// A step of a replica, and what came of it.
@@ -35,19 +43,30 @@ impl Cause {
                     envelope.message,
                     Message::AppendEntries(_) | Message::Heartbeat(_)
                 );
+                let told = (envelope.from, envelope.term);
                 Self {
-                    leader: speaks.then_some((envelope.from, envelope.term)),
-                    plain_candidate: match &envelope.message {
-                        Message::RequestVote(body) if !body.leadership_transfer => {
-                            Some(envelope.from)
+                    told: Some(told),
+                    leader: speaks.then_some(told),
+                    is_offer: false,
+                    pre_vote: match &envelope.message {
+                        Message::PreVote(body) => {
+                            Some((envelope.from, body.proposed_term, body.last_log))
                         }
                         _ => None,
                     },
+                    candidate: matches!(envelope.message, Message::RequestVote(_))
+                        .then_some(envelope.from),
+                    is_plain: matches!(
+                        &envelope.message,
+                        Message::RequestVote(body) if !body.leadership_transfer
+                    ),
                 }
             }
             Input::SnapshotOffered(offer) => Self {
+                told: Some((offer.from, offer.term)),
                 leader: Some((offer.from, offer.term)),
-                plain_candidate: None,
+                is_offer: true,
+                ..Self::default()
             },
             _ => Self::default(),
         }
@@ -73,16 +92,33 @@ impl Step<'_> {
         })
     }
 
-    /// Whether all that happened is that candidates asked.
-    pub(super) fn is_plain_candidacy(&self) -> bool {
-        let is_plain = |cause: &Cause| cause.plain_candidate.is_some();
-        !self.causes.is_empty() && self.causes.iter().all(is_plain)
+    /// Whether nobody but candidates that nobody asked to take over can have told it of
+    /// `term`.
+    pub(super) fn is_told_by_candidates(&self, term: Term) -> bool {
+        let tells = |cause: &&Cause| cause.told.is_some_and(|(_, told)| told >= term);
+        let mut tellers = self.causes.iter().filter(tells).peekable();
+        tellers.peek().is_some() && tellers.all(|cause| cause.is_plain)
+    }
+
+    /// Who asked whether it would be elected, in which term, with which log.
+    pub(super) fn pre_votes(&self) -> impl Iterator<Item = (ReplicaId, Term, LogId)> {
+        self.causes.iter().filter_map(|cause| cause.pre_vote)
     }
 
     /// Whether `candidate` asked as one that nobody asked to take over.
     pub(super) fn is_asked_by(&self, candidate: ReplicaId) -> bool {
         let mut causes = self.causes.iter();
-        causes.any(|cause| cause.plain_candidate == Some(candidate))
+        causes.any(|cause| cause.is_plain && cause.candidate == Some(candidate))
+    }
+
+    /// Who asked for a vote in a term that the step went beyond, and whether nobody asked
+    /// it to take over.
+    pub(super) fn passed_candidates(&self) -> impl Iterator<Item = (ReplicaId, Term, bool)> {
+        let reached = self.status.term();
+        self.causes.iter().filter_map(move |cause| {
+            let (candidate, (_, term)) = (cause.candidate?, cause.told?);
+            (term < reached).then_some((candidate, term, cause.is_plain))
+        })
     }
 
     pub(super) fn changes_log_and_role(&self) -> bool {
@@ -100,14 +136,22 @@ impl Step<'_> {
         self.persists().any(changes_log) && (ballot || self.events().any(is_turn))
     }
 
-    /// Whether it took no notice of what came.
-    pub(super) fn took_no_notice(&self) -> bool {
-        self.outputs.iter().any(|output| {
-            matches!(
-                output,
-                Output::RefuseSnapshot { .. }
-                    | Output::Event(protocol::Event::MessageDropped { .. })
-            )
+    /// The leader of `term`, if it spoke and was listened to.
+    pub(super) fn heard_leader(&self, term: Term) -> Option<ReplicaId> {
+        let mut causes = self
+            .causes
+            .iter()
+            .filter(|cause| !self.took_no_notice_of(cause));
+        causes.find_map(|cause| cause.leader.filter(|led| led.1 == term).map(|led| led.0))
+    }
+
+    fn took_no_notice_of(&self, cause: &Cause) -> bool {
+        self.outputs.iter().any(|output| match output {
+            Output::RefuseSnapshot { .. } => cause.is_offer,
+            Output::Event(protocol::Event::MessageDropped { from, .. }) => {
+                cause.told.is_some_and(|(teller, _)| teller == *from)
+            }
+            _ => false,
         })
     }
 }

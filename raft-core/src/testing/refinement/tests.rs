@@ -71,6 +71,13 @@ fn campaigns(refinement: &mut Refinement, candidate: ReplicaId, friend: ReplicaI
         ..Write::default()
     };
     let last_log = LogId::ZERO;
+    let asked = Action::WouldVote {
+        candidate,
+        term,
+        last_log,
+        now: Timestamp::ZERO,
+    };
+    refinement.happens(friend, asked).unwrap();
     refinement
         .happens(friend, say(Term::default(), would))
         .unwrap();

@@ -2,8 +2,8 @@
 
 use super::checker::leader_completeness::Survivor;
 use super::checker::{
-    Check, Seen, append_only, bounds, durable_quorum, leader_completeness, membership_safety,
-    watermarks,
+    Check, Seen, append_only, bounds, corruption, durable_quorum, leader_completeness,
+    membership_safety, watermarks,
 };
 use super::effects::voter;
 use super::world::World;
@@ -40,6 +40,8 @@ impl World {
             return Ok(());
         }
         let node = &self.nodes[place];
+        let damaged = &node.disk.damaged;
+        self.checkers.corruption.remains(node.replica, damaged);
         let state = node.machine.durable.applied();
         watermarks::step(before.as_ref(), &after, state, &node.disk.log, &node.log)?;
         if let Some(before) = &before {
@@ -188,7 +190,17 @@ impl World {
             // What a life had durable stays so after its vote is lost.
             member.is_some_and(|member| other.held(member, commit, digest))
         };
-        durable_quorum::commits(node.id(), commit, membership, holds)
+        durable_quorum::commits(node.id(), commit, membership, holds)?;
+        let of_others = |voter: NodeId| voter != node.id() && holds(voter);
+        let (corruption, applied) = (&self.checkers.corruption, node.machine.state.applied());
+        match corruption.known_between(node.replica, applied, commit) {
+            Some(index)
+                if durable_quorum::commits(node.id(), commit, membership, of_others).is_err() =>
+            {
+                Err(corruption::counts(node.id(), commit, index))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nobody that lacks what a leader calls committed could win any more.

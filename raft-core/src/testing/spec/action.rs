@@ -41,6 +41,21 @@ pub(crate) enum Action {
         asked: bool,
         now: Timestamp,
     },
+    /// It votes for `candidate` in `term` and goes on to a later one in the same step. Of
+    /// several that it may have voted for, it says so of one.
+    VoteInPassing {
+        candidate: ReplicaId,
+        term: Term,
+        asked: bool,
+        now: Timestamp,
+    },
+    /// It is asked whether it would vote for `candidate` in `term`, and would.
+    WouldVote {
+        candidate: ReplicaId,
+        term: Term,
+        last_log: LogId,
+        now: Timestamp,
+    },
     /// It won.
     Lead,
     /// It follows.
@@ -98,7 +113,7 @@ pub(crate) enum Fact {
 }
 
 /// The names of all actions, as in traces and counts.
-pub(crate) const NAMES: [&str; 29] = [
+pub(crate) const NAMES: [&str; 31] = [
     "join",
     "next_life",
     "start",
@@ -128,6 +143,8 @@ pub(crate) const NAMES: [&str; 29] = [
     "say_leads",
     "say_hands_over",
     "say_holds",
+    "would_vote",
+    "vote_in_passing",
 ];
 
 /// How often each of [`NAMES`] happened.
@@ -186,6 +203,8 @@ impl Action {
                 Fact::HandsOver { .. } => 27,
                 Fact::Holds { .. } => 28,
             },
+            Self::WouldVote { .. } => 29,
+            Self::VoteInPassing { .. } => 30,
         }
     }
 }

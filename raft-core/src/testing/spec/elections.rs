@@ -7,7 +7,7 @@ use super::history::Leadership;
 use super::membership::is_quorum;
 use super::replica::{Ballot, Replica, Role};
 use crate::time::Timestamp;
-use crate::types::{ReplicaId, Term};
+use crate::types::{LogId, ReplicaId, Term};
 
 impl Group {
     /// Terms come from campaigns, and are learned from whatever is said. A candidate
@@ -53,13 +53,60 @@ impl Group {
     pub(super) fn pre_campaign(&mut self, id: ReplicaId) -> Ruled {
         let replica = self.running(id)?;
         require(replica.role != Role::Leader, || "it leads".to_owned())?;
+        is_voter(id, replica)?;
         replica.role = Role::PreCandidate;
+        Ok(())
+    }
+
+    /// The same, and it is in a later term by the end of the step.
+    pub(super) fn vote_in_passing(
+        &mut self,
+        id: ReplicaId,
+        (term, candidate): (Term, ReplicaId),
+        asked: Option<(Timestamp, Duration)>,
+    ) -> Ruled {
+        let replica = self.running(id)?;
+        hears_no_leader(replica, asked)?;
+        let ballot = replica.ballot;
+        let is_free = ballot.term < term || (ballot.term == term && ballot.vote.is_none());
+        require(is_free, || format!("it is at {ballot:?}"))?;
+        let own = replica.log.last();
+        let history = &mut self.history;
+        let campaign = history.campaigns.get(&(term, candidate));
+        let campaign = campaign.filter(|_| history.asked.contains(&(term, candidate)));
+        require(campaign.is_some_and(|last_log| *last_log >= own), || {
+            format!("{candidate} asked with {campaign:?} in {term}, its own log ends at {own}")
+        })?;
+        history.given.insert((term, id, candidate));
+        Ok(())
+    }
+
+    /// Asked whether it would vote, it says what it would do (Thesis §9.6): whoever is
+    /// behind, or asks while a leader is heard, disturbs nobody.
+    pub(super) fn would_vote(
+        &mut self,
+        id: ReplicaId,
+        (term, candidate): (Term, ReplicaId),
+        last_log: LogId,
+        asked: (Timestamp, Duration),
+    ) -> Ruled {
+        let replica = self.running(id)?;
+        require(term > replica.term(), || {
+            format!("it is in {} already", replica.term())
+        })?;
+        hears_no_leader(replica, Some(asked))?;
+        let own = replica.log.last();
+        require(last_log >= own, || {
+            format!("the log of {candidate} ends at {last_log}, its own at {own}")
+        })?;
+        self.history.would_have_voted.insert((term, id, candidate));
         Ok(())
     }
 
     /// A quorum would vote for it, or the leader wants it to take over.
     pub(super) fn campaign(&mut self, id: ReplicaId) -> Ruled {
         let replica = self.running(id)?;
+        is_voter(id, replica)?;
         let (term, role) = (replica.term(), replica.role);
         let (next, last) = (term.next(), replica.log.last());
         let membership = std::sync::Arc::clone(replica.log.membership().1);
@@ -73,6 +120,7 @@ impl Group {
             )
         })?;
         history.campaigns.insert((next, id), last);
+        history.given.insert((next, id, id));
         let replica = self.running(id)?;
         replica.role = Role::Candidate;
         replica.ballot = Ballot {
@@ -105,6 +153,7 @@ impl Group {
             format!("the log of {candidate} ends at {last_log}, its own at {own}")
         })?;
         replica.ballot.vote = Some(candidate);
+        self.history.given.insert((term, id, candidate));
         Ok(())
     }
 
@@ -149,6 +198,16 @@ impl Group {
         self.running(id)?.role = Role::Follower;
         Ok(())
     }
+}
+
+/// Learners, and those who are no members, ask nobody for a vote. Who loses its vote by
+/// an entry that it does not know to be committed may still be needed (Thesis §4.2.2).
+fn is_voter(id: ReplicaId, replica: &Replica) -> Ruled {
+    let mut memberships = replica.log.memberships_from(replica.commit);
+    require(memberships.any(|membership| membership.votes(id)), || {
+        let membership = replica.log.membership().1;
+        format!("it has no vote in {membership}, nor in one that may be in force")
+    })
 }
 
 /// Unless the leader wanted it so, a candidate gets a hearing only from who has heard no

@@ -95,6 +95,21 @@ impl Group {
                 asked,
                 now,
             } => self.vote(id, *candidate, asked.then_some((*now, patience))),
+            Action::VoteInPassing {
+                candidate,
+                term,
+                asked,
+                now,
+            } => {
+                let asked = asked.then_some((*now, patience));
+                self.vote_in_passing(id, (*term, *candidate), asked)
+            }
+            Action::WouldVote {
+                candidate,
+                term,
+                last_log,
+                now,
+            } => self.would_vote(id, (*term, *candidate), *last_log, (*now, patience)),
             Action::Lead => self.lead(id),
             Action::StepDown => self.step_down(id),
             Action::Append { items } => self.append(id, items),

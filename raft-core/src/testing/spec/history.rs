@@ -14,9 +14,13 @@ pub(crate) struct History {
     pub(crate) asked: BTreeSet<(Term, ReplicaId)>,
     /// Durable votes.
     pub(crate) votes: BTreeMap<(Term, ReplicaId), ReplicaId>,
+    /// (term, voter, candidate): votes that were given, durable or not yet.
+    pub(crate) given: BTreeSet<(Term, ReplicaId, ReplicaId)>,
     /// Votes that were told to who got them.
     pub(crate) told: BTreeSet<(Term, ReplicaId)>,
-    /// (term, voter, candidate): it would vote for it in that term.
+    /// (term, voter, candidate): asked, it would have voted for it in that term.
+    pub(crate) would_have_voted: BTreeSet<(Term, ReplicaId, ReplicaId)>,
+    /// The same, and it said so.
     pub(crate) would_vote: BTreeSet<(Term, ReplicaId, ReplicaId)>,
     /// Asked by the leader of that term to take over.
     pub(crate) successors: BTreeSet<(Term, ReplicaId)>,

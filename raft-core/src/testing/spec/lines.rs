@@ -46,6 +46,15 @@ fn fields(action: &Action) -> Vec<(&'static str, String)> {
         ],
         Action::LearnTerm { term, .. } => vec![("term", term.get().to_string())],
         Action::Vote { candidate, .. } => vec![("candidate", number(*candidate).to_string())],
+        Action::WouldVote {
+            candidate, term, ..
+        }
+        | Action::VoteInPassing {
+            candidate, term, ..
+        } => vec![
+            ("term", term.get().to_string()),
+            ("candidate", number(*candidate).to_string()),
+        ],
         Action::Append { items } => vec![("items", items_of(items))],
         Action::Accept { cut, items } => {
             let cut = cut.map(|cut| ("cut", cut.get().to_string()));

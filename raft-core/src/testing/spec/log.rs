@@ -88,6 +88,17 @@ impl Log {
         latest.map_or((LogIndex::ZERO, &self.founders), |(at, m)| (*at, m))
     }
 
+    /// The membership in force at `commit`, and those that may follow it.
+    pub(crate) fn memberships_from(
+        &self,
+        commit: LogIndex,
+    ) -> impl Iterator<Item = &Arc<Membership>> {
+        let later = self.memberships.partition_point(|(at, _)| *at <= commit);
+        let founders = (later == 0).then_some(&self.founders);
+        let logged = &self.memberships[later.saturating_sub(1)..];
+        founders.into_iter().chain(logged.iter().map(|(_, m)| m))
+    }
+
     /// Appends an entry.
     pub(crate) fn push(&mut self, item: &Item) {
         let before = self.entries.last().map_or(0, |(_, digest)| *digest);

@@ -38,6 +38,15 @@ pub(super) fn may_follow(
     require(index <= commit, || {
         format!("the membership at {index} is not committed")
     })?;
+    // Another life of a voter is another voter.
+    let mut nodes = current.members().keys().filter(|node| {
+        let votes = |membership: &Membership| membership.is_voter(**node);
+        votes(current) && votes(next)
+    });
+    require(
+        nodes.all(|node| current.replica(*node) == next.replica(*node)),
+        || format!("a voter of {next} is another life of one of {current}"),
+    )?;
     let leaves = current.is_joint() && !next.is_joint() && next.voters() == current.voters();
     let enters = !current.is_joint() && next.outgoing() == Some(current.voters());
     let keeps = !current.is_joint() && !next.is_joint() && next.voters() == current.voters();

@@ -139,6 +139,9 @@ impl Group {
         require(index > replica.commit, || {
             format!("it knows of {} already", replica.commit)
         })?;
+        require(replica.role != Role::Leader, || {
+            "a leader counts copies, nobody tells it".to_owned()
+        })?;
         require(replica.log.agrees(&history.committed, index), || {
             let committed = history.committed.last_index();
             format!("its log up to {index} is not what is committed, up to {committed}")

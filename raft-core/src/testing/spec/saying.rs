@@ -23,9 +23,7 @@ impl Group {
                 self.say_campaigns(id, term, last_log)?;
             }
             Fact::Votes { term, candidate } => self.say_votes(id, term, candidate)?,
-            Fact::WouldVote { term, candidate } => {
-                self.history.would_vote.insert((term, id, candidate));
-            }
+            Fact::WouldVote { term, candidate } => self.say_would_vote(id, term, candidate)?,
             Fact::Leads { holds, commit } => self.say_leads(id, term, holds, commit)?,
             Fact::HandsOver { successor } => {
                 self.say_leads(id, term, LogId::ZERO, LogIndex::ZERO)?;
@@ -57,15 +55,29 @@ impl Group {
         })
     }
 
+    /// It would when it was asked: that answer may have waited for the disk.
+    fn say_would_vote(&mut self, id: ReplicaId, term: Term, candidate: ReplicaId) -> Ruled {
+        let answer = (term, id, candidate);
+        require(self.history.would_have_voted.contains(&answer), || {
+            format!("it would not have voted for {candidate} in {term} when it was asked")
+        })?;
+        self.history.would_vote.insert(answer);
+        Ok(())
+    }
+
     fn say_votes(&mut self, id: ReplicaId, term: Term, candidate: ReplicaId) -> Ruled {
         self.has_voted(id, term, candidate)?;
         self.history.told.insert((term, id));
         Ok(())
     }
 
-    /// A vote that is said is durable, or its term is left behind, durably: either way
-    /// nobody else gets it.
+    /// A vote that is said was given, and is durable, or its term is left behind, durably:
+    /// either way nobody else gets it.
     fn has_voted(&mut self, id: ReplicaId, term: Term, candidate: ReplicaId) -> Ruled {
+        let was_given = self.history.given.contains(&(term, id, candidate));
+        require(was_given, || {
+            format!("it did not vote for {candidate} in {term}")
+        })?;
         let durable = self.replicas[&id].disk.ballot.term;
         let votes = &mut self.history.votes;
         if durable > term {
@@ -85,9 +97,9 @@ impl Group {
         require(leadership.log.contains(holds), || {
             format!("its log did not hold {holds}")
         })?;
-        let committed = history.committed.last_index();
-        require(commit <= committed, || {
-            format!("it calls {commit} committed, {committed} is")
+        let known = self.replicas[&id].commit;
+        require(commit <= known, || {
+            format!("it calls {commit} committed, and knows {known} to be")
         })
     }
 

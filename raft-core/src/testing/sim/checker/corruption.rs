@@ -28,6 +28,25 @@ impl Corruption {
         self.known.entry(replica).or_default().insert(index);
     }
 
+    /// The disk of `replica` has these `damaged`, and no others: what was written anew is
+    /// whole.
+    pub(crate) fn remains(&mut self, replica: ReplicaId, damaged: &BTreeSet<LogIndex>) {
+        if let Some(known) = self.known.get_mut(&replica) {
+            known.retain(|index| damaged.contains(index));
+        }
+    }
+
+    /// The first entry behind `applied` and up to `index` that `replica` knows to be damaged.
+    pub(crate) fn known_between(
+        &self,
+        replica: ReplicaId,
+        applied: LogIndex,
+        index: LogIndex,
+    ) -> Option<LogIndex> {
+        let known = self.known.get(&replica).filter(|_| applied < index)?;
+        known.range(applied.next()..=index).next().copied()
+    }
+
     /// The entry at `index` is whole again. It may be damaged anew, unknown to the replica.
     pub(crate) fn whole_again(&mut self, replica: ReplicaId, index: LogIndex) {
         self.known.entry(replica).or_default().remove(&index);
@@ -41,20 +60,14 @@ impl Corruption {
         damaged: &BTreeSet<LogIndex>,
         applied: LogIndex,
     ) -> Check {
-        let Some(known) = self.known.get_mut(&envelope.from) else {
-            return Ok(());
-        };
-        known.retain(|index| damaged.contains(index));
+        let from = envelope.from;
+        self.remains(from, damaged);
         let durable = called_durable(&envelope.message);
-        let first = known.range(applied.next()..).next();
-        match first.filter(|index| **index <= durable.index) {
+        match self.known_between(from, applied, durable.index) {
             None => Ok(()),
-            Some(index) => {
-                let from = envelope.from;
-                Err(violation(format!(
-                    "{from} calls {durable} durable and knows that {index} is damaged"
-                )))
-            }
+            Some(index) => Err(violation(format!(
+                "{from} calls {durable} durable and knows that {index} is damaged"
+            ))),
         }
     }
 }
@@ -69,6 +82,14 @@ const fn called_durable(message: &Message) -> LogId {
         Message::HeartbeatReply(reply) => reply.durable,
         _ => LogId::ZERO,
     }
+}
+
+/// A leader calls `commit` committed, and no quorum has it durable but with its own copy,
+/// in which it knows `index` to be damaged.
+pub(crate) fn counts(leader: NodeId, commit: LogIndex, index: LogIndex) -> Violation {
+    violation(format!(
+        "{leader} counts its own copy for the commit of {commit} and knows that {index} is damaged"
+    ))
 }
 
 /// A damaged entry, which was `original`, is replaced.
@@ -158,6 +179,24 @@ mod tests {
             promise: std::time::Duration::ZERO,
         };
         assert!(sends(Message::HeartbeatReply(reply), 0).is_err());
+    }
+
+    #[test]
+    fn what_a_replica_knows_to_be_damaged_is_none_of_its_copy() {
+        let mut checker = Corruption::default();
+        let replica = ReplicaId::first(1);
+        checker.starts(replica, &[at(3)]);
+        checker.found(replica, at(5));
+        let between = |checker: &Corruption, applied, index| {
+            checker.known_between(replica, at(applied), at(index))
+        };
+        assert_eq!(between(&checker, 0, 9), Some(at(3)));
+        assert_eq!(between(&checker, 0, 2), None);
+        assert_eq!(between(&checker, 3, 9), Some(at(5)));
+        assert_eq!(between(&checker, 3, 4), None);
+        // It was written anew.
+        checker.remains(replica, &BTreeSet::from([at(3)]));
+        assert_eq!(between(&checker, 3, 9), None);
     }
 
     #[test]

@@ -105,16 +105,25 @@ impl Scene {
 
     /// `node` campaigns in `term`, which is its next, by the word of `friend`.
     fn campaigns(&mut self, node: u64, friend: u64, term: u64) {
+        self.gives_its_word(friend, node, term);
+        self.asks_for_votes(node, term);
+    }
+
+    fn gives_its_word(&mut self, friend: u64, node: u64, term: u64) {
         let would = Fact::WouldVote {
             term: Term::new(term),
             candidate: n(node),
         };
         let friends_term = self.group.replicas[&n(friend)].disk.ballot.term.get();
+        self.does(friend, would_vote(node, term, self.last(node)));
         self.says(friend, friends_term, would);
+    }
+
+    fn asks_for_votes(&mut self, node: u64, term: u64) {
         self.does(node, Action::PreCampaign);
         self.does(node, Action::Campaign);
         self.saves(node, None, &[]);
-        let last_log = self.group.replicas[&n(node)].log.last();
+        let last_log = self.last(node);
         let takes_over = false;
         self.says(
             node,
@@ -124,6 +133,10 @@ impl Scene {
                 takes_over,
             },
         );
+    }
+
+    fn last(&self, node: u64) -> LogId {
+        self.group.replicas[&n(node)].log.last()
     }
 
     fn learns(&mut self, node: u64, term: u64) {
@@ -175,6 +188,15 @@ fn vote(candidate: u64) -> Action {
     Action::Vote {
         candidate: n(candidate),
         asked: true,
+        now: late(),
+    }
+}
+
+fn would_vote(candidate: u64, term: u64, last_log: LogId) -> Action {
+    Action::WouldVote {
+        candidate: n(candidate),
+        term: Term::new(term),
+        last_log,
         now: late(),
     }
 }

@@ -106,6 +106,41 @@ fn what_others_commit_is_learned_only_with_the_same_log() {
 }
 
 #[test]
+fn a_leader_is_told_of_no_commit_and_tells_of_none_that_it_does_not_know() {
+    let mut scene = Scene::new();
+    scene.elects(1, 2, 1);
+    scene.takes(2, 1, None, &[item(1, 0)]);
+    scene.may_not(1, Action::LearnCommit { index: at(1) }, "counts copies");
+    let leads = |commit| Action::Say {
+        term: Term::new(1),
+        fact: Fact::Leads {
+            holds: LogId::ZERO,
+            commit: at(commit),
+        },
+    };
+    scene.may_not(1, leads(1), "knows i0 to be");
+    scene.does(1, commit(1));
+    scene.does(1, leads(1));
+}
+
+#[test]
+fn another_life_of_a_voter_is_another_voter() {
+    let mut scene = Scene::new();
+    scene.elects(1, 2, 1);
+    scene.takes(2, 1, None, &[item(1, 0)]);
+    scene.does(1, commit(1));
+    let founders = Membership::of_ids(1..=3);
+    let mut members = founders.members().clone();
+    let life = crate::types::Incarnation::new(1);
+    members.get_mut(&n(3).node).unwrap().incarnation = life;
+    let other = Membership::from_parts(members, founders.voters().clone(), None).unwrap();
+    let append = Action::Append {
+        items: vec![change(1, other)],
+    };
+    scene.may_not(1, append, "another life");
+}
+
+#[test]
 fn only_what_is_committed_is_applied() {
     let mut scene = Scene::new();
     scene.elects(1, 2, 1);
