@@ -143,7 +143,7 @@ Installs(r) == IF Len(state[r]) > commit[r] THEN Install(r) ELSE UNCHANGED allVa
 \* What only decides whether something else happens is no step here.
 IsCalm(action) ==
     action \in {"join", "start", "hear", "pre_campaign", "step_down", "say_term",
-               "would_vote", "vote_in_passing", "say_would_vote", "say_leads", "say_hands_over"}
+               "would_vote", "vote_in_passing", "say_would_vote", "say_leads", "say_hands_over", "say_purged"}
 
 OfTheProtocol(r, step) ==
     CASE step.action = "learn_term" -> LearnTerm(r, step.term)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::entry::{Entry, Payload};
 use crate::hard_state::HardState;
-use crate::message::{AppendResult, Envelope, Message};
+use crate::message::{Absence, AppendResult, Envelope, Message};
 use crate::protocol::RoleKind;
 use crate::testing::sim::image::digest_after;
 use crate::testing::spec::{Ballot, Fact, Item, Role};
@@ -44,6 +44,10 @@ pub(super) fn fact_of(envelope: &Envelope) -> Fact {
         Message::AppendReply(body) => match body.result {
             AppendResult::Accepted { durable, .. } => Fact::Holds { up_to: durable },
             AppendResult::Rejected { .. } => Fact::Term,
+        },
+        Message::EntryAbsent(body) => match body.absence {
+            Absence::Purged { up_to, .. } => Fact::Purged { up_to },
+            _ => Fact::Term,
         },
         _ => Fact::Term,
     }

@@ -193,7 +193,7 @@ impl World {
         durable_quorum::commits(node.id(), commit, membership, holds)?;
         let of_others = |voter: NodeId| voter != node.id() && holds(voter);
         let (corruption, applied) = (&self.checkers.corruption, node.machine.state.applied());
-        match corruption.known_between(node.replica, applied, commit) {
+        match corruption.in_the_way_of(node.replica, applied, commit) {
             Some(index)
                 if durable_quorum::commits(node.id(), commit, membership, of_others).is_err() =>
             {

@@ -110,10 +110,12 @@ pub(crate) enum Fact {
     HandsOver { successor: ReplicaId },
     /// It holds the leader's log up to here durably.
     Holds { up_to: LogId },
+    /// It has forgotten its log up to here, which is committed.
+    Purged { up_to: LogId },
 }
 
 /// The names of all actions, as in traces and counts.
-pub(crate) const NAMES: [&str; 31] = [
+pub(crate) const NAMES: [&str; 32] = [
     "join",
     "next_life",
     "start",
@@ -145,6 +147,7 @@ pub(crate) const NAMES: [&str; 31] = [
     "say_holds",
     "would_vote",
     "vote_in_passing",
+    "say_purged",
 ];
 
 /// How often each of [`NAMES`] happened.
@@ -202,6 +205,7 @@ impl Action {
                 Fact::Leads { .. } => 26,
                 Fact::HandsOver { .. } => 27,
                 Fact::Holds { .. } => 28,
+                Fact::Purged { .. } => 31,
             },
             Self::WouldVote { .. } => 29,
             Self::VoteInPassing { .. } => 30,

@@ -28,6 +28,8 @@ pub(crate) struct History {
     pub(crate) leaders: BTreeMap<Term, Leadership>,
     /// (term, replica): it told the term's leader to hold so much of its log durably.
     pub(crate) held: BTreeMap<(Term, ReplicaId), LogIndex>,
+    /// Somebody said that it purged its log up to here.
+    pub(crate) purged: LogIndex,
     /// The highest term that was ever said.
     pub(crate) highest_term: Term,
     /// What is committed.

@@ -88,7 +88,9 @@ fn said(term: u64, fact: Fact) -> Vec<(&'static str, String)> {
         Fact::HandsOver { successor } => {
             vec![in_term(term), ("successor", number(successor).to_string())]
         }
-        Fact::Holds { up_to } => vec![in_term(term), ("index", up_to.index.get().to_string())],
+        Fact::Holds { up_to } | Fact::Purged { up_to } => {
+            vec![in_term(term), ("index", up_to.index.get().to_string())]
+        }
     }
 }
 

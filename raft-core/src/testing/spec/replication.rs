@@ -132,16 +132,18 @@ impl Group {
         is_quorum(replica.log.membership().1, holds)
     }
 
-    /// Whoever learns of a commit, by whatever way, has the very entries in its log.
+    /// Whoever learns of a commit, by whatever way, has the very entries in its log. A
+    /// leader counts copies; others tell it only that they have purged what it asks for.
     pub(super) fn learn_commit(&mut self, id: ReplicaId, index: LogIndex) -> Ruled {
         let history = &self.history;
         let replica = self.replicas.get(&id).ok_or("nobody knows it")?;
         require(index > replica.commit, || {
             format!("it knows of {} already", replica.commit)
         })?;
-        require(replica.role != Role::Leader, || {
-            "a leader counts copies, nobody tells it".to_owned()
-        })?;
+        require(
+            replica.role != Role::Leader || index <= history.purged,
+            || "a leader counts copies, nobody tells it".to_owned(),
+        )?;
         require(replica.log.agrees(&history.committed, index), || {
             let committed = history.committed.last_index();
             format!("its log up to {index} is not what is committed, up to {committed}")

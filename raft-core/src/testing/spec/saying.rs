@@ -30,6 +30,7 @@ impl Group {
                 self.history.successors.insert((term, successor));
             }
             Fact::Holds { up_to } => self.say_holds(id, term, up_to)?,
+            Fact::Purged { up_to } => self.say_purged(id, up_to)?,
         }
         let highest = &mut self.history.highest_term;
         *highest = term.max(*highest);
@@ -101,6 +102,23 @@ impl Group {
         require(commit <= known, || {
             format!("it calls {commit} committed, and knows {known} to be")
         })
+    }
+
+    /// Only what is committed is purged, and whoever hears of it may know.
+    fn say_purged(&mut self, id: ReplicaId, up_to: LogId) -> Ruled {
+        let replica = &self.replicas[&id];
+        require(up_to.index <= replica.commit, || {
+            format!(
+                "it calls {up_to} purged, and knows {} to be committed",
+                replica.commit
+            )
+        })?;
+        require(self.history.committed.contains(up_to), || {
+            format!("it calls {up_to} purged, which is not committed")
+        })?;
+        let purged = &mut self.history.purged;
+        *purged = up_to.index.max(*purged);
+        Ok(())
     }
 
     /// It tells the leader of `term` what of its log is durable here.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
 use crate::entry::Entry;
-use crate::message::{AppendResult, Envelope, Message};
+use crate::message::{Absence, AppendResult, Envelope, Message};
 use crate::testing::sim::report::Violation;
 use crate::types::{LogId, LogIndex, NodeId, ReplicaId};
 
@@ -13,6 +13,8 @@ use crate::types::{LogId, LogIndex, NodeId, ReplicaId};
 #[derive(Debug, Default)]
 pub(crate) struct Corruption {
     known: BTreeMap<ReplicaId, BTreeSet<LogIndex>>,
+    /// Somebody said that it purged its log up to here, which is committed, therefore.
+    purged: LogIndex,
 }
 
 impl Corruption {
@@ -36,8 +38,21 @@ impl Corruption {
         }
     }
 
+    /// The first entry whose damage `replica` has to know of when it calls `commit`
+    /// committed by counting: it has applied less, and nobody said that it is.
+    pub(crate) fn in_the_way_of(
+        &self,
+        replica: ReplicaId,
+        applied: LogIndex,
+        commit: LogIndex,
+    ) -> Option<LogIndex> {
+        let is_counted = commit > self.purged;
+        let known = self.known_between(replica, applied, commit);
+        known.filter(|_| is_counted)
+    }
+
     /// The first entry behind `applied` and up to `index` that `replica` knows to be damaged.
-    pub(crate) fn known_between(
+    fn known_between(
         &self,
         replica: ReplicaId,
         applied: LogIndex,
@@ -62,6 +77,11 @@ impl Corruption {
     ) -> Check {
         let from = envelope.from;
         self.remains(from, damaged);
+        if let Message::EntryAbsent(body) = &envelope.message
+            && let Absence::Purged { up_to, .. } = body.absence
+        {
+            self.purged = self.purged.max(up_to.index);
+        }
         let durable = called_durable(&envelope.message);
         match self.known_between(from, applied, durable.index) {
             None => Ok(()),
@@ -194,6 +214,10 @@ mod tests {
         assert_eq!(between(&checker, 0, 2), None);
         assert_eq!(between(&checker, 3, 9), Some(at(5)));
         assert_eq!(between(&checker, 3, 4), None);
+        assert_eq!(checker.in_the_way_of(replica, at(3), at(9)), Some(at(5)));
+        // Somebody has said that it is committed.
+        checker.purged = at(9);
+        assert_eq!(checker.in_the_way_of(replica, at(3), at(9)), None);
         // It was written anew.
         checker.remains(replica, &BTreeSet::from([at(3)]));
         assert_eq!(between(&checker, 3, 9), None);

@@ -119,8 +119,54 @@ fn a_leader_is_told_of_no_commit_and_tells_of_none_that_it_does_not_know() {
         },
     };
     scene.may_not(1, leads(1), "knows i0 to be");
+    let purged = Action::Say {
+        term: Term::new(1),
+        fact: Fact::Purged {
+            up_to: LogId::new(1, 1),
+        },
+    };
+    scene.may_not(2, purged.clone(), "knows i0 to be");
     scene.does(1, commit(1));
     scene.does(1, leads(1));
+    scene.does(2, Action::LearnCommit { index: at(1) });
+    scene.does(2, purged);
+}
+
+/// A leader that asks for what is damaged here learns that it is committed.
+#[test]
+fn what_others_have_purged_is_committed() {
+    let mut scene = Scene::new();
+    scene.elects(1, 2, 1);
+    scene.takes(2, 1, None, &[item(1, 0)]);
+    scene.does(1, commit(1));
+    scene.does(2, Action::LearnCommit { index: at(1) });
+    scene.says(
+        2,
+        1,
+        Fact::Purged {
+            up_to: LogId::new(1, 1),
+        },
+    );
+    let crash = Action::Crash {
+        kept: 9,
+        and_ballot: false,
+    };
+    scene.may_not(1, crash, "more writes are done");
+    let crash = Action::Crash {
+        kept: 0,
+        and_ballot: false,
+    };
+    scene.does(1, crash);
+    scene.does(
+        1,
+        Action::Start {
+            now: Timestamp::ZERO,
+        },
+    );
+    scene.campaigns(1, 2, 2);
+    scene.votes(2, 1, 2);
+    scene.does(1, Action::Lead);
+    scene.does(1, Action::LearnCommit { index: at(1) });
 }
 
 #[test]
