@@ -30,6 +30,10 @@ pub enum ProposeError {
         /// How many wait on the node that refused.
         pending: usize,
     },
+    /// Refused: the leader's disk has no space left, and nobody else can lead. Free space
+    /// on the leader, then propose again.
+    #[error("the disk of the leader is full")]
+    DiskFull,
     /// Refused: the command is larger than any may be.
     #[error("a command of {size} bytes is above the limit of {limit}")]
     TooLarge {

@@ -293,6 +293,17 @@ pub struct ProposeRefused {
     pub boot: u64,
     /// Sequence numbers of the commands that were not appended.
     pub sequences: Vec<u64>,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a leader does not append what it was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Too much waits for commit.
+    Overloaded,
+    /// Its disk is full.
+    DiskFull,
 }
 
 /// Body of [`Message::ChangeMembership`].

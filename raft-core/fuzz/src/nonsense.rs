@@ -3,8 +3,9 @@
 use raft_core::error::ChangeMembershipError;
 use raft_core::message::{
     Absence, AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply,
-    Commit, EntryAbsent, FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
-    ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
+    Commit, EntryAbsent, FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote,
+    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, Refusal, RequestVote,
+    RequestVoteReply, TimeoutNow,
 };
 use raft_core::{Entry, Envelope, Message, ReplicaId};
 
@@ -150,7 +151,14 @@ fn request(kind: usize, view: &View<'_>, choices: &mut Choices<'_>) -> Message {
             let numbers = (0..count).map(|n| request.sequence.saturating_add(n));
             if choices.once_in(3) {
                 let sequences = numbers.collect();
-                return Message::ProposeRefused(ProposeRefused { boot, sequences });
+                return Message::ProposeRefused(ProposeRefused {
+                    boot,
+                    sequences,
+                    reason: match choices.coin() {
+                        true => Refusal::Overloaded,
+                        false => Refusal::DiskFull,
+                    },
+                });
             }
             let commands = numbers.map(|n| (n, command(choices))).collect();
             Message::Propose(Propose { boot, commands })

@@ -26,6 +26,14 @@ impl Raft {
         reported || waited.is_some_and(|waited| waited >= patience)
     }
 
+    /// Whether what this leader appended now would wait for somebody to free space: its
+    /// disk is full, and it does not hand over.
+    pub(super) fn leads_with_full_disk(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+            && self.reported_health == StorageHealth::Full
+            && !self.hands_over()
+    }
+
     /// Notices illness and recovery; a leader that is ill hands over. If nobody
     /// takes over, it tries again, and leads on at least half of the time.
     pub(super) fn check_health(&mut self) {

@@ -15,7 +15,7 @@ use super::pending_proposals::PendingProposal;
 use super::role::Role;
 use crate::entry::{Entry, LogSlice, Payload, size_of_command};
 use crate::error::ProposeError;
-use crate::message::{Envelope, Message, Propose, ProposeRefused};
+use crate::message::{Envelope, Message, Propose, ProposeRefused, Refusal};
 use crate::types::{LogId, LogIndex, RequestId, Term};
 
 /// Starts of other nodes whose forwarded commands a leader tells apart in one
@@ -98,6 +98,9 @@ impl Raft {
         if size > limit {
             return Err(ProposeError::TooLarge { size, limit });
         }
+        if self.leads_with_full_disk() {
+            return Err(ProposeError::DiskFull);
+        }
         if pending >= self.config.max_pending_proposals || !self.has_room_for(size) {
             return Err(ProposeError::Overloaded { pending });
         }
@@ -154,10 +157,11 @@ impl Raft {
             return self.drop_message(envelope.from, "forwards proposals in our name");
         }
         let (mut refused, hands_over) = (Vec::new(), self.hands_over());
+        let is_full = self.leads_with_full_disk();
         // Who has left would not learn what became of its commands.
         let is_member = !self.log.membership().has_left(envelope.from);
         for (sequence, command) in body.commands {
-            let has_room = self.has_room_for(command.len());
+            let has_room = !is_full && self.has_room_for(command.len());
             let Role::Leader(leader) = &mut self.role else {
                 return;
             };
@@ -191,6 +195,10 @@ impl Raft {
             let body = ProposeRefused {
                 boot: body.boot,
                 sequences: refused,
+                reason: match is_full {
+                    true => Refusal::DiskFull,
+                    false => Refusal::Overloaded,
+                },
             };
             self.send(envelope.from, Message::ProposeRefused(body));
         }
@@ -211,8 +219,13 @@ impl Raft {
         }
         for &sequence in &body.sequences {
             if self.proposals.remove(sequence).is_some() {
-                let pending = self.proposals.len();
-                self.fail_proposal(Ticket(sequence), ProposeError::Overloaded { pending });
+                let error = match body.reason {
+                    Refusal::DiskFull => ProposeError::DiskFull,
+                    Refusal::Overloaded => ProposeError::Overloaded {
+                        pending: self.proposals.len(),
+                    },
+                };
+                self.fail_proposal(Ticket(sequence), error);
             }
         }
     }

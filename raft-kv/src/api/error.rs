@@ -50,6 +50,9 @@ pub enum ApiError {
     /// Too much waits already.
     #[error("too many requests")]
     TooManyRequests,
+    /// Refused, nothing changed: the leader's disk is full, and nobody else can lead.
+    #[error("database space exceeded")]
+    NoSpace,
     /// Refused, nothing changed: there was no leader for as long as the request could wait.
     #[error("no leader")]
     NoLeader,
@@ -85,7 +88,7 @@ impl ApiError {
             | Self::TooLarge => Code::InvalidArgument,
             Self::Member(error) | Self::MembersUnchanged { error, .. } => error.code(),
             Self::LeaseNotFound => Code::NotFound,
-            Self::TooManyRequests => Code::ResourceExhausted,
+            Self::TooManyRequests | Self::NoSpace => Code::ResourceExhausted,
             Self::NoLeader | Self::Timeout | Self::LeaderFailed | Self::Stopped => {
                 Code::Unavailable
             }
@@ -96,7 +99,7 @@ impl ApiError {
 
     fn text(&self) -> String {
         match self {
-            Self::Kv(KvError::FutureRevision | KvError::Compacted) => {
+            Self::Kv(KvError::FutureRevision | KvError::Compacted) | Self::NoSpace => {
                 format!("etcdserver: mvcc: {self}")
             }
             _ => format!("etcdserver: {self}"),
@@ -120,6 +123,7 @@ impl From<ProposeError> for ApiError {
     fn from(error: ProposeError) -> Self {
         match error {
             ProposeError::Overloaded { .. } => Self::TooManyRequests,
+            ProposeError::DiskFull => Self::NoSpace,
             ProposeError::Unknown { .. } => Self::LeaderFailed,
             ProposeError::TooLarge { .. } => Self::TooLarge,
             ProposeError::Stopped => Self::Stopped,
@@ -234,6 +238,11 @@ mod tests {
                 ProposeError::Overloaded { pending: 9 }.into(),
                 Code::ResourceExhausted,
                 "etcdserver: too many requests",
+            ),
+            (
+                ProposeError::DiskFull.into(),
+                Code::ResourceExhausted,
+                "etcdserver: mvcc: database space exceeded",
             ),
             (
                 ProposeError::NoLeader.into(),

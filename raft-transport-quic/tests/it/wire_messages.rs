@@ -6,7 +6,7 @@ use bytes::Bytes;
 use raft_core::message::{
     Absence, AppendEntries, AppendReply, AppendResult, ChangeMembership, ChangeMembershipReply,
     Commit, EntryAbsent, FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote,
-    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, RequestVote,
+    PreVoteReply, Propose, ProposeRefused, ReadIndex, ReadIndexReply, Refusal, RequestVote,
     RequestVoteReply, TimeoutNow,
 };
 use raft_core::{
@@ -158,6 +158,15 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
             Message::ProposeRefused(ProposeRefused {
                 boot: 7,
                 sequences: vec![1, 2],
+                reason: Refusal::Overloaded,
+            }),
+        ),
+        named(
+            "propose_refused_by_a_full_disk",
+            Message::ProposeRefused(ProposeRefused {
+                boot: 7,
+                sequences: vec![],
+                reason: Refusal::DiskFull,
             }),
         ),
     ]

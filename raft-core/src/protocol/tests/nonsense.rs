@@ -9,7 +9,7 @@ use crate::membership::MemberInfo;
 use crate::membership_change::MembershipChange;
 use crate::message::{
     Absence, ChangeMembership, ChangeMembershipReply, Commit, EntryAbsent, FetchEntry,
-    FetchedEntry, Propose, ProposeRefused, ReadIndex, ReadIndexReply, TimeoutNow,
+    FetchedEntry, Propose, ProposeRefused, ReadIndex, ReadIndexReply, Refusal, TimeoutNow,
 };
 use crate::protocol::random::Random;
 use crate::protocol::{PersistToken, SnapshotOffer, SnapshotToken};
@@ -196,7 +196,15 @@ fn request_message(random: &mut Random, boot: u64) -> Message {
         }
         _ => {
             let sequences = vec![number(random), number(random)];
-            Message::ProposeRefused(ProposeRefused { boot, sequences })
+            let reason = match number(random) % 2 {
+                0 => Refusal::Overloaded,
+                _ => Refusal::DiskFull,
+            };
+            Message::ProposeRefused(ProposeRefused {
+                boot,
+                sequences,
+                reason,
+            })
         }
     }
 }

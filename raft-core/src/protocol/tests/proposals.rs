@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::message::{Propose, ProposeRefused};
+use crate::message::{Propose, ProposeRefused, Refusal};
+use crate::storage_health::StorageHealth;
 
 fn command(log_id: LogId, request: RequestId) -> Entry {
     Entry::command(log_id, request, Bytes::from_static(b"command"))
@@ -155,8 +156,48 @@ fn a_leader_with_too_much_uncommitted_refuses_and_keeps_what_it_has() {
     let refusal = ProposeRefused {
         boot: 77,
         sequences: vec![1],
+        reason: Refusal::Overloaded,
     };
     assert!(sent.contains(&(2, Message::ProposeRefused(refusal))));
+}
+
+/// What it appended would wait for somebody to free space, and its client with it.
+#[test]
+fn a_leader_with_a_full_disk_that_nobody_relieves_says_so() {
+    let mut leader = leader_of(1, 2, &[1]);
+    leader.step(Input::StorageHealth(StorageHealth::Full));
+
+    leader.propose(1);
+    assert_eq!(leader.failed, [(1, ProposeError::DiskFull)]);
+    assert_eq!(leader.raft.status().last_log, LogId::new(2, 2));
+
+    leader.step(Input::StorageHealth(StorageHealth::Healthy));
+    leader.propose(2);
+    assert_eq!(leader.raft.status().last_log, LogId::new(2, 3));
+}
+
+#[test]
+fn a_follower_tells_its_clients_that_the_leader_has_no_space() {
+    let mut leader = leader_of(3, 2, &[1]);
+    leader.step(Input::StorageHealth(StorageHealth::Full));
+    let sent = leader.receive(2, 2, forwarded(77, 1));
+    let refusal = ProposeRefused {
+        boot: 77,
+        sequences: vec![1],
+        reason: Refusal::DiskFull,
+    };
+    assert!(sent.contains(&(2, Message::ProposeRefused(refusal.clone()))));
+
+    let mut follower = replica_of(3, 2, &[]);
+    follower.receive(2, 2, heartbeat(1, 0));
+    follower.propose(1);
+    let boot = follower.raft.boot();
+    follower.receive(
+        2,
+        2,
+        Message::ProposeRefused(ProposeRefused { boot, ..refusal }),
+    );
+    assert_eq!(follower.failed, [(1, ProposeError::DiskFull)]);
 }
 
 #[test]
@@ -168,6 +209,7 @@ fn a_refusal_for_an_earlier_start_is_ignored() {
     let earlier = ProposeRefused {
         boot: follower.raft.boot() ^ 1,
         sequences: vec![1],
+        reason: Refusal::Overloaded,
     };
     follower.receive(2, 2, Message::ProposeRefused(earlier));
 

@@ -246,6 +246,7 @@ fn what_a_removed_follower_forwards_is_refused() {
     let refusal = ProposeRefused {
         boot: 33,
         sequences: vec![1],
+        reason: crate::message::Refusal::Overloaded,
     };
     assert!(sent.contains(&(3, Message::ProposeRefused(refusal))));
 }

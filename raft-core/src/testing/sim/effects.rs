@@ -192,6 +192,7 @@ impl World {
         match error {
             ProposeError::Superseded { .. } => self.report.mark("a proposal was superseded"),
             ProposeError::Unknown { .. } => self.report.mark("a proposal ended unknown"),
+            ProposeError::DiskFull => self.report.mark("a proposal was refused by a full disk"),
             ProposeError::Overloaded { .. } => {
                 self.report.mark("a proposal was refused for overload");
             }

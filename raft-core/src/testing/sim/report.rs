@@ -42,6 +42,7 @@ pub const MARKS: &[&str] = &[
     "a proposal was superseded",
     "a proposal ended unknown",
     "a proposal was refused for overload",
+    "a proposal was refused by a full disk",
     "a read was refused or not confirmed",
     "two candidates stood in one term",
     "an election was lost",

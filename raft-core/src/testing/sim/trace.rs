@@ -69,7 +69,7 @@ pub(crate) fn digest(envelope: &Envelope) -> u64 {
             let last = m.commands.last().map_or(0, |(sequence, _)| *sequence);
             [13, m.boot, m.commands.len() as u64, last]
         }
-        Message::ProposeRefused(m) => [14, m.boot, m.sequences.len() as u64, 0],
+        Message::ProposeRefused(m) => [14, m.boot, m.sequences.len() as u64, m.reason as u64],
         Message::ChangeMembership(m) => {
             let steps = m.change.steps().len() as u64;
             [15, m.request.boot, m.request.sequence, steps]
