@@ -1,51 +1,6 @@
-//! What a group's log spans: planned by the writer, published when durable.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! What a group's log spans after a change.
 
 use raft_core::{AppendBatch, LogBounds, LogId, LogIndex, StorageError};
-
-/// The bounds of one group's log, shared by all handles to it.
-#[derive(Debug)]
-pub(crate) struct GroupBounds {
-    /// As the writer will have left them; changed by the writer thread alone.
-    staged: Mutex<LogBounds>,
-    /// As they are durable.
-    durable: Mutex<LogBounds>,
-}
-
-impl GroupBounds {
-    pub(crate) const fn new(found: LogBounds) -> Self {
-        Self {
-            staged: Mutex::new(found),
-            durable: Mutex::new(found),
-        }
-    }
-
-    pub(crate) fn durable(&self) -> LogBounds {
-        *lock(&self.durable)
-    }
-
-    /// Plans a change on top of those that are not durable yet.
-    /// Answers the bounds before and after it.
-    pub(crate) fn stage(
-        &self,
-        plan: impl FnOnce(LogBounds) -> Result<LogBounds, StorageError>,
-    ) -> Result<(LogBounds, LogBounds), StorageError> {
-        let mut staged = lock(&self.staged);
-        let before = *staged;
-        *staged = plan(before)?;
-        Ok((before, *staged))
-    }
-
-    pub(crate) fn publish(&self, bounds: LogBounds) {
-        *lock(&self.durable) = bounds;
-    }
-}
-
-fn lock(bounds: &Mutex<LogBounds>) -> MutexGuard<'_, LogBounds> {
-    // A plain value, written in one assignment: a panic elsewhere leaves it whole.
-    bounds.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The bounds after an append. Duty 4: no gap, no overlap, no cut below what was purged.
 ///

@@ -7,9 +7,10 @@ pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const STATE: &str = "state";
 pub(crate) const META: &str = "meta";
 pub(crate) const PAYLOAD: &str = "payload";
+pub(crate) const REPAIRED: &str = "repaired";
 
 /// All column families but RocksDB's own default one, which stays empty.
-pub(crate) const COLUMN_FAMILIES: [&str; 4] = [IDENTITY, STATE, META, PAYLOAD];
+pub(crate) const COLUMN_FAMILIES: [&str; 5] = [IDENTITY, STATE, META, PAYLOAD, REPAIRED];
 
 /// RocksDB's own column family, which every database has.
 pub(crate) const DEFAULT: &str = "default";
@@ -43,8 +44,9 @@ impl StateKey {
     }
 }
 
-/// Key of an entry in `meta` and `payload`.
-pub(crate) fn entry_key(group: GroupId, index: LogIndex) -> [u8; 16] {
+/// A position in the log of a group: key of the run that begins there in `meta` and
+/// `payload`, and of the entry there in `repaired`.
+pub(crate) fn log_key(group: GroupId, index: LogIndex) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&group.get().to_be_bytes());
     key[8..].copy_from_slice(&index.get().to_be_bytes());
@@ -64,14 +66,14 @@ mod tests {
 
     #[test]
     fn keys_sort_as_positions_do() {
-        let key = |group, index| entry_key(GroupId::new(group), LogIndex::new(index));
+        let key = |group, index| log_key(GroupId::new(group), LogIndex::new(index));
         assert!(key(0, 255) < key(0, 256));
         assert!(key(0, u64::MAX) < key(1, 0));
     }
 
     #[test]
     fn a_key_of_another_group_has_no_index_here() {
-        let key = entry_key(GroupId::new(1), LogIndex::new(7));
+        let key = log_key(GroupId::new(1), LogIndex::new(7));
         assert_eq!(index_of(GroupId::new(1), &key), Some(LogIndex::new(7)));
         assert_eq!(index_of(GroupId::new(2), &key), None);
     }

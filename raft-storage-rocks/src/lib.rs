@@ -17,10 +17,16 @@
 //! ```
 //!
 //! Groups and indices are big-endian, so keys sort as positions do. Every record
-//! carries a version, a kind and a checksum over its key and body: a record that
-//! was damaged, or moved to another key, is recognised and never returned as data.
-//! Metadata lies apart from payloads and stays readable when a payload is damaged;
-//! a payload names its term, so it is never paired with another entry's metadata.
+//! but a payload carries a version, a kind and a checksum over its key and body: a
+//! record that was damaged, or moved to another key, is recognised and never
+//! returned as data. The page on the format in the book has every byte.
+//!
+//! The entries of an append share records: it is cut into runs of up to 64 KiB. The
+//! run with the largest first index up to `i` governs `i`, so a new run shadows the
+//! rest of an older one, and nothing is read to be changed. Each entry has a checksum
+//! of its own, over who it is and what it holds: one damaged entry is one damaged
+//! entry, and metadata and payload that were not written together never pair.
+//! Metadata lies apart from payloads and stays readable when a payload is damaged.
 //!
 //! # Durability
 //!
@@ -45,29 +51,57 @@
 //!
 //! # Use
 //!
-//! Reads need a tokio runtime: they run on its threads for blocking work. Writes
-//! run on a thread of the store.
+//! Reads of the entries appended last are answered from memory, at once. Others need
+//! a tokio runtime: they run on its threads for blocking work. Writes run on a thread
+//! of the store.
 //!
-//! Metrics: `raft_storage_sync_seconds`, `raft_storage_batch_records` and
-//! `raft_storage_batch_bytes` (histograms), `raft_storage_writes_total` and
-//! `raft_storage_failures_total` (counters).
+//! A purge notes where the log begins. What lies before is deleted with the next
+//! write or when there is none, and a second thread removes table files that hold
+//! nothing else.
+//!
+//! # Metrics
+//!
+//! | counters | |
+//! |---|---|
+//! | `raft_storage_writes_total` | changes that are durable, of any kind |
+//! | `raft_storage_appends_total` | of these, appends |
+//! | `raft_storage_appended_entries_total` | entries in these |
+//! | `raft_storage_appended_bytes_total` | their bytes |
+//! | `raft_storage_failures_total` | writes that failed and closed the store |
+//! | `raft_storage_corruptions_total` | findings of damaged or missing records |
+//! | `raft_storage_recent_hits_total` | reads that memory answered |
+//! | `raft_storage_recent_misses_total` | reads that went to the database |
+//!
+//! Histograms, per sync: `raft_storage_batch_writes`, `raft_storage_batch_entries`,
+//! `raft_storage_batch_bytes`, `raft_storage_sync_seconds`. A gauge:
+//! `raft_storage_purge_lag`, entries purged whose bytes are not deleted yet.
+//!
+//! A recorder is installed before a store is opened, or sees nothing of it.
 //!
 //! # What is deliberately absent
 //!
-//! A cache of recent entries: the protocol keeps them. Scrubbing in the background.
-//! Writing on after a full disk without opening the store again. Storage for state
-//! machines.
+//! Scrubbing in the background. Writing on after a full disk without opening the
+//! store again. Storage for state machines.
 
+mod answers;
 mod bounds;
+mod change;
 mod error;
+mod group;
 mod identity;
+mod keeper;
 mod keys;
 mod log_store;
+mod metrics;
 mod options;
 mod read;
+mod recent;
 mod record;
+mod run;
+mod space;
 mod stable_store;
 mod store;
+mod walk;
 mod watermark;
 mod writer;
 

@@ -4,17 +4,19 @@
 //! looks at the live database could pair the metadata of a truncated entry with
 //! the payload of its successor, or take an entry purged in between for damaged.
 
-use raft_core::{Entry, EntryMeta, GroupId, LogBounds, LogId, LogIndex, StorageError, StoredEntry};
+use bytes::Bytes;
+use raft_core::{EntryMeta, GroupId, LogBounds, LogId, LogIndex, StorageError, StoredEntry};
 use rocksdb::{DB, Direction, ErrorKind, IteratorMode, Snapshot};
 
-use crate::keys::{self, META, PAYLOAD, STATE, StateKey, entry_key, index_of};
-use crate::record::{self, Body, MetaBody, PayloadBody, PurgedBody};
+use crate::answers::{Answers, spans};
+use crate::keys::{self, META, PAYLOAD, REPAIRED, STATE, StateKey, index_of, log_key};
+use crate::metrics::count_corruption;
+use crate::record::{self, PurgedBody};
+use crate::run::{self, Line, Run};
+use crate::walk::{Governing, Stretch, Walk};
 
 /// Most metadata records that one call answers.
-const METADATA_PAGE: usize = 65_536;
-
-/// What an answer without an entry counts toward the byte limit of a read.
-const EMPTY_ANSWER: usize = size_of::<StoredEntry>();
+pub(crate) const METADATA_PAGE: usize = 65_536;
 
 /// One group's log at one moment.
 pub(crate) struct Reader<'a> {
@@ -40,19 +42,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the log spans: the purge record, and the last key in either column
-    /// family of entries. A few seeks, however long the log.
+    /// What the log spans: the purge record, and the last run. A few seeks, however
+    /// long the log.
     ///
-    /// A last entry whose metadata is missing or damaged is an error: without its
+    /// A last run whose metadata is missing or damaged is an error: without its
     /// term the replica cannot say how up to date its log is.
     pub(crate) fn bounds(&self) -> Result<LogBounds, StorageError> {
         let purged = self.purged()?;
-        let last = self.last_key(META)?.max(self.last_key(PAYLOAD)?);
-        let last = match last.filter(|index| *index > purged.index) {
-            Some(index) => self.metadata_at(index)?.log_id,
+        let last = match self.last_run()? {
+            Some((first, run)) => match (run.last(), first.previous()) {
+                (Some(last), _) => last,
+                (None, Some(before)) if before > purged.index => self.metadata_at(before)?.log_id,
+                (None, _) => purged,
+            },
             None => purged,
         };
+        let last = if last.index > purged.index {
+            last
+        } else {
+            purged
+        };
         Ok(LogBounds { purged, last })
+    }
+
+    /// Whether there are copies of damaged entries.
+    pub(crate) fn has_copies(&self) -> Result<bool, StorageError> {
+        Ok(self.last_key(REPAIRED)?.is_some())
     }
 
     /// The entries of a range, one answer per index, as far as `max_bytes` goes.
@@ -64,25 +79,22 @@ impl<'a> Reader<'a> {
         last: LogIndex,
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>, StorageError> {
-        let (mut answers, mut bytes, mut index) = (Vec::new(), 0, first);
-        while index <= last && (answers.is_empty() || bytes <= max_bytes) {
-            let answer = if spans(bounds, index) {
-                self.entry_at(index)?
-            } else {
-                StoredEntry::Absent { index }
-            };
-            bytes += match &answer {
-                StoredEntry::Entry(entry) => entry.size(),
-                _ => EMPTY_ANSWER,
-            };
-            answers.push(answer);
-            // Nothing follows the end of the log; one answer says so.
-            if index > bounds.last.index {
-                break;
-            }
-            index = index.next();
+        let mut answers = Answers::new(max_bytes);
+        answers.put_absent(bounds, first, last);
+        let mut walk = self.walk();
+        let end = last.min(bounds.last.index);
+        let mut index = first.max(bounds.purged.index.next());
+        while index <= end && answers.has_room() {
+            let before = answers.len();
+            self.put_entries(walk.at(index)?, index, end, &mut answers)?;
+            index = index.plus(answers.len() - before);
         }
-        Ok(answers)
+        // What lies behind the end is asked for too, and one answer says so.
+        let came_to_end = bounds.purged.index < end && first <= end && end < index;
+        if came_to_end && end < last && answers.has_room() {
+            answers.put_absent(bounds, end.next(), last);
+        }
+        Ok(answers.into_vec())
     }
 
     /// Metadata of a range, at most a page of it; a hole in it is damage.
@@ -91,15 +103,13 @@ impl<'a> Reader<'a> {
         first: LogIndex,
         last: LogIndex,
     ) -> Result<Vec<EntryMeta>, StorageError> {
-        let mut found = Vec::new();
-        let mut index = first;
+        let (mut found, mut walk, mut index) = (Vec::new(), self.walk(), first);
         while index <= last && found.len() < METADATA_PAGE {
-            match self.get::<MetaBody>(META, &entry_key(self.group, index))? {
-                Found::Sound(body) => found.push(body.at(index)),
+            match self.meta_in(walk.at(index)?, index) {
+                Ok(meta) => found.push(meta),
                 // Truncated or purged since the caller looked.
-                Found::Nothing if !spans(self.bounds()?, index) => break,
-                Found::Nothing => return Err(self.corrupt_metadata(index, MISSING.into())),
-                Found::Damaged(reason) => return Err(self.corrupt_metadata(index, reason)),
+                Err(_) if !spans(self.bounds()?, index) => break,
+                Err(reason) => return Err(self.corrupt_metadata(index, reason)),
             }
             index = index.next();
         }
@@ -108,38 +118,15 @@ impl<'a> Reader<'a> {
 
     /// Metadata of an entry that must be there.
     pub(crate) fn metadata_at(&self, index: LogIndex) -> Result<EntryMeta, StorageError> {
-        match self.get::<MetaBody>(META, &entry_key(self.group, index))? {
-            Found::Sound(body) => Ok(body.at(index)),
-            Found::Nothing => Err(self.corrupt_metadata(index, MISSING.into())),
-            Found::Damaged(reason) => Err(self.corrupt_metadata(index, reason)),
-        }
-    }
-
-    /// One entry inside the bounds: the entry, or how it is damaged; absent only
-    /// if the log was cut or purged since the bounds were looked at.
-    fn entry_at(&self, index: LogIndex) -> Result<StoredEntry, StorageError> {
-        let key = entry_key(self.group, index);
-        let payload = self.get::<PayloadBody>(PAYLOAD, &key)?;
-        let meta = match self.get::<MetaBody>(META, &key)? {
-            Found::Sound(body) => body.at(index),
-            Found::Nothing if !spans(self.bounds()?, index) => {
-                return Ok(StoredEntry::Absent { index });
-            }
-            Found::Nothing => return Ok(corrupt(index, None, "its metadata is missing".into())),
-            Found::Damaged(reason) => {
-                return Ok(corrupt(index, None, format!("its metadata: {reason}")));
-            }
-        };
-        Ok(match payload {
-            Found::Sound(body) => join(meta, body),
-            Found::Nothing => corrupt(index, Some(meta), "its payload is missing".into()),
-            Found::Damaged(reason) => corrupt(index, Some(meta), format!("its payload: {reason}")),
-        })
+        let found = self.meta_in(self.walk().at(index)?, index);
+        found.map_err(|reason| self.corrupt_metadata(index, reason))
     }
 
     /// The entry up to which the log is purged; zero if it never was.
     pub(crate) fn purged(&self) -> Result<LogId, StorageError> {
-        match self.get::<PurgedBody>(STATE, &StateKey::Purged.of(self.group))? {
+        let key = StateKey::Purged.of(self.group);
+        let decode = |record: &[u8]| record::decode(&key, record).map_err(|e| e.to_string());
+        match self.get(STATE, &key, decode)? {
             Found::Sound(PurgedBody(purged)) => Ok(purged),
             Found::Nothing => Ok(LogId::ZERO),
             Found::Damaged(reason) => Err(StorageError::Corrupt {
@@ -149,23 +136,183 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn walk(&self) -> Walk<'_> {
+        let rows = self.snapshot.raw_iterator_cf(keys::family(self.db, META));
+        Walk::new(rows, self.group)
+    }
+
+    fn meta_in(&self, stretch: &Stretch, index: LogIndex) -> Result<EntryMeta, String> {
+        match &stretch.governing {
+            Governing::Run(run) => run.meta(index).ok_or_else(|| MISSING.to_owned()),
+            Governing::Nothing => Err(MISSING.to_owned()),
+            Governing::Damaged(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// Answers for one stretch, from `index` up to at most `end`: at least one.
+    fn put_entries(
+        &self,
+        stretch: &Stretch,
+        index: LogIndex,
+        end: LogIndex,
+        answers: &mut Answers,
+    ) -> Result<(), StorageError> {
+        let run = match &stretch.governing {
+            Governing::Run(run) if run.line(index).is_some() => run,
+            Governing::Damaged(reason) => {
+                let reason = format!("its metadata: {reason}");
+                return self.put_missing(index, reason, answers);
+            }
+            Governing::Run(_) | Governing::Nothing => {
+                return self.put_missing(index, "its metadata is missing".to_owned(), answers);
+            }
+        };
+        let lines = self.lines(run, index, end.min(stretch.last), answers);
+        let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+            return Ok(());
+        };
+        let offset = first.bytes.start;
+        let payload = self.payload(stretch.first, offset, last.bytes.end)?;
+        for (place, line) in (0..).zip(&lines) {
+            let index = index.plus(place);
+            let bytes = line.bytes.start - offset..line.bytes.end - offset;
+            let entry = match &payload {
+                Ok(payload) if bytes.end <= payload.len() => {
+                    run.entry(index, line, payload.slice(bytes))
+                }
+                Ok(_) => Err("its payload is cut off".to_owned()),
+                Err(reason) => Err(reason.clone()),
+            };
+            answers.put(match entry {
+                Ok(entry) => StoredEntry::Entry(entry),
+                Err(reason) => self.copy_or_corrupt(run.meta(index), index, reason)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the run says of the entries from `index` on, as far as there is room.
+    fn lines(&self, run: &Run, index: LogIndex, end: LogIndex, answers: &Answers) -> Vec<Line> {
+        let count = end.distance_from(index) + 1;
+        let mut lines: Vec<Line> = (0..count)
+            .map_while(|place| run.line(index.plus(place)))
+            .collect();
+        lines.truncate(answers.room_for(lines.iter().map(Line::size)));
+        lines
+    }
+
+    /// A part of the payload of the run at `first`, or why it cannot be had.
+    fn payload(
+        &self,
+        first: LogIndex,
+        from: usize,
+        to: usize,
+    ) -> Result<Result<Bytes, String>, StorageError> {
+        let key = log_key(self.group, first);
+        // One copy, of which the entries are parts.
+        let part = |bytes: &[u8]| {
+            let (from, to) = (from.min(bytes.len()), to.min(bytes.len()));
+            Ok(Bytes::copy_from_slice(&bytes[from..to]))
+        };
+        Ok(match self.get(PAYLOAD, &key, part)? {
+            Found::Sound(bytes) => Ok(bytes),
+            Found::Nothing if to == 0 => Ok(Bytes::new()),
+            Found::Nothing => Err("its payload is missing".to_owned()),
+            Found::Damaged(reason) => Err(format!("its payload: {reason}")),
+        })
+    }
+
+    /// A damaged entry may have been replaced by a copy.
+    fn copy_or_corrupt(
+        &self,
+        meta: Option<EntryMeta>,
+        index: LogIndex,
+        reason: String,
+    ) -> Result<StoredEntry, StorageError> {
+        let key = log_key(self.group, index);
+        let decode = |record: &[u8]| {
+            run::repaired_entry(&key, index, record).map_err(|error| error.to_string())
+        };
+        match self.get(REPAIRED, &key, decode)? {
+            Found::Sound(entry) if Some(EntryMeta::from(&entry)) == meta => {
+                Ok(StoredEntry::Entry(entry))
+            }
+            _ => Ok(corrupt(index, meta, reason)),
+        }
+    }
+
+    /// No metadata for an index inside the bounds is damage, unless the log was cut
+    /// or purged since they were looked at.
+    fn put_missing(
+        &self,
+        index: LogIndex,
+        reason: String,
+        answers: &mut Answers,
+    ) -> Result<(), StorageError> {
+        let is_there = match self.bounds() {
+            Ok(bounds) => spans(bounds, index),
+            Err(StorageError::Corrupt { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        answers.put(if is_there {
+            corrupt(index, None, reason)
+        } else {
+            StoredEntry::Absent { index }
+        });
+        Ok(())
+    }
+
+    /// The last run, and where it begins.
+    fn last_run(&self) -> Result<Option<(LogIndex, Run)>, StorageError> {
+        let last_payload = match self.last_key(PAYLOAD) {
+            Ok(found) => found,
+            // The metadata says where the log ends.
+            Err(StorageError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let last = self.last_key(META)?;
+        let Some(first) = last.max(last_payload) else {
+            return Ok(None);
+        };
+        let decode = |record: &[u8]| {
+            Run::decode(self.group, first, record).map_err(|error| error.to_string())
+        };
+        match self.get(META, &log_key(self.group, first), decode)? {
+            Found::Sound(run) => Ok(Some((first, run))),
+            Found::Nothing => Err(self.corrupt_metadata(first, MISSING.to_owned())),
+            Found::Damaged(reason) => Err(self.corrupt_metadata(first, reason)),
+        }
+    }
+
     fn last_key(&self, name: &str) -> Result<Option<LogIndex>, StorageError> {
-        let end = entry_key(self.group, LogIndex::new(u64::MAX));
+        let end = log_key(self.group, LogIndex::new(u64::MAX));
         let mode = IteratorMode::From(&end, Direction::Reverse);
         let mut backwards = self.snapshot.iterator_cf(keys::family(self.db, name), mode);
         match backwards.next().transpose() {
             Ok(found) => Ok(found.and_then(|(key, _)| index_of(self.group, &key))),
+            Err(error) if error.kind() == ErrorKind::Corruption => {
+                count_corruption();
+                Err(StorageError::Corrupt {
+                    what: format!("the end of the log of {} in {name}", self.group),
+                    reason: error.into_string(),
+                })
+            }
             Err(error) => Err(StorageError::io(DOING, error)),
         }
     }
 
-    fn get<T: Body>(&self, name: &str, key: &[u8]) -> Result<Found<T>, StorageError> {
+    fn get<T>(
+        &self,
+        name: &str,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Found<T>, StorageError> {
         let family = keys::family(self.db, name);
         Ok(match self.snapshot.get_pinned_cf(family, key) {
             Ok(None) => Found::Nothing,
-            Ok(Some(record)) => match record::decode(key, &record) {
-                Ok(body) => Found::Sound(body),
-                Err(error) => Found::Damaged(error.to_string()),
+            Ok(Some(record)) => match decode(&record) {
+                Ok(value) => Found::Sound(value),
+                Err(reason) => Found::Damaged(reason),
             },
             // RocksDB's own checksum of the block does not match.
             Err(error) if error.kind() == ErrorKind::Corruption => {
@@ -176,6 +323,7 @@ impl<'a> Reader<'a> {
     }
 
     fn corrupt_metadata(&self, index: LogIndex, reason: String) -> StorageError {
+        count_corruption();
         StorageError::Corrupt {
             what: format!("the metadata of entry {index} of {}", self.group),
             reason,
@@ -183,34 +331,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-const DOING: &str = "reading the log";
+pub(crate) const DOING: &str = "reading the log";
 const MISSING: &str = "it is missing";
 
-fn spans(bounds: LogBounds, index: LogIndex) -> bool {
-    bounds.purged.index < index && index <= bounds.last.index
-}
-
 fn corrupt(index: LogIndex, meta: Option<EntryMeta>, reason: String) -> StoredEntry {
+    count_corruption();
     StoredEntry::Corrupt {
         index,
         meta,
         reason,
     }
-}
-
-/// Metadata and payload as one entry, if they were written together.
-fn join(meta: EntryMeta, body: PayloadBody) -> StoredEntry {
-    if body.term != meta.log_id.term {
-        let reason = format!("its payload is of {}", body.term);
-        return corrupt(meta.log_id.index, Some(meta), reason);
-    }
-    let entry = Entry {
-        log_id: meta.log_id,
-        payload: body.payload,
-    };
-    if entry.kind() != meta.kind {
-        let reason = format!("its payload is a {:?}", entry.kind());
-        return corrupt(meta.log_id.index, Some(meta), reason);
-    }
-    StoredEntry::Entry(entry)
 }

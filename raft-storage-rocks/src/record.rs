@@ -1,16 +1,16 @@
-//! The on-disk format of records, and the only use of bincode in this crate.
+//! The frame of all records, and the only use of bincode in this crate.
 //!
 //! ```text
 //! version  u8      1
 //! kind     u8      see `Kind`
 //! checksum u32 le  CRC-32 of key, version, kind and body
-//! body             bincode 2, standard configuration
+//! body             bincode 2, standard configuration; but see `run` for runs
 //! ```
 //!
 //! The key is part of the checksum but not of the record: a record that was moved
 //! to another key is recognised.
 
-use raft_core::{EntryKind, EntryMeta, HardState, Incarnation, LogId, LogIndex, Payload, Term};
+use raft_core::{HardState, Incarnation, LogId, Membership};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +29,10 @@ pub(crate) enum Kind {
     Purged = 2,
     Vote = 3,
     VoteMark = 4,
-    Meta = 5,
-    Payload = 6,
-    LaterVote = 7,
-    LaterVoteMark = 8,
+    LaterVote = 5,
+    LaterVoteMark = 6,
+    Run = 7,
+    Repaired = 8,
 }
 
 /// What a record holds; each body belongs to one kind.
@@ -66,33 +66,6 @@ pub(crate) struct LaterVoteBody {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LaterVoteMarkBody(pub(crate) Incarnation);
 
-/// What is known of an entry without its payload. The index is in the key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MetaBody {
-    pub(crate) term: Term,
-    pub(crate) kind: EntryKind,
-}
-
-impl MetaBody {
-    pub(crate) const fn at(self, index: LogIndex) -> EntryMeta {
-        EntryMeta {
-            log_id: LogId {
-                term: self.term,
-                index,
-            },
-            kind: self.kind,
-        }
-    }
-}
-
-/// What an entry holds. The term binds it to its metadata: a payload that an
-/// earlier leader wrote at this index is not taken for this entry's.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PayloadBody {
-    pub(crate) term: Term,
-    pub(crate) payload: Payload,
-}
-
 impl Body for IdentityBody {
     const KIND: Kind = Kind::Identity;
 }
@@ -117,14 +90,6 @@ impl Body for LaterVoteMarkBody {
     const KIND: Kind = Kind::LaterVoteMark;
 }
 
-impl Body for MetaBody {
-    const KIND: Kind = Kind::Meta;
-}
-
-impl Body for PayloadBody {
-    const KIND: Kind = Kind::Payload;
-}
-
 /// How a record shows that it is not what was written.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum RecordError {
@@ -142,36 +107,73 @@ pub(crate) enum RecordError {
 
 /// Encodes `body` as the record that stands under `key`.
 pub(crate) fn encode<T: Body>(key: &[u8], body: &T) -> Vec<u8> {
-    let mut record = vec![VERSION, T::KIND as u8, 0, 0, 0, 0];
-    bincode::serde::encode_into_std_write(body, &mut record, bincode::config::standard())
-        .expect("these types always encode, and memory does not fail");
-    let checksum = checksum(key, &record);
-    record[2..HEADER].copy_from_slice(&checksum.to_le_bytes());
+    let mut record = Vec::new();
+    begin(&mut record, T::KIND);
+    put_body(&mut record, body);
+    seal(key, &mut record);
     record
 }
 
 /// Decodes the record found under `key`.
 pub(crate) fn decode<T: Body>(key: &[u8], record: &[u8]) -> Result<T, RecordError> {
-    let Some(body) = record.get(HEADER..) else {
+    body_from(open(key, record, T::KIND)?)
+}
+
+/// Begins a record, which its body and then [`seal`] are to follow.
+pub(crate) fn begin(record: &mut Vec<u8>, kind: Kind) {
+    record.extend_from_slice(&[VERSION, kind as u8, 0, 0, 0, 0]);
+}
+
+/// Puts the checksum into the record that is to stand under `key`.
+pub(crate) fn seal(key: &[u8], record: &mut [u8]) {
+    let checksum = checksum(key, record);
+    record[2..HEADER].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Verifies the record found under `key`; answers its body.
+pub(crate) fn open<'a>(
+    key: &[u8],
+    record: &'a [u8],
+    expected: Kind,
+) -> Result<&'a [u8], RecordError> {
+    let Some((header, body)) = record.split_first_chunk::<HEADER>() else {
         let length = record.len();
         return Err(RecordError::TooShort { length });
     };
-    let stored = u32::from_le_bytes([record[2], record[3], record[4], record[5]]);
+    let [version, kind, ..] = *header;
+    let stored = u32::from_le_bytes([header[2], header[3], header[4], header[5]]);
     let found = checksum(key, record);
     if stored != found {
         return Err(RecordError::Checksum { stored, found });
     }
-    let (version, kind) = (record[0], record[1]);
     if version != VERSION {
         return Err(RecordError::Version { version });
     }
-    if kind != T::KIND as u8 {
-        let expected = T::KIND;
+    if kind != expected as u8 {
         return Err(RecordError::Kind {
             found: kind,
             expected,
         });
     }
+    Ok(body)
+}
+
+/// The bytes of a membership, as an entry holds it.
+pub(crate) fn put_membership(bytes: &mut Vec<u8>, membership: &Membership) {
+    put_body(bytes, membership);
+}
+
+/// The membership of which these are the bytes.
+pub(crate) fn membership_from(bytes: &[u8]) -> Result<Membership, RecordError> {
+    body_from(bytes)
+}
+
+fn put_body<T: Serialize>(bytes: &mut Vec<u8>, body: &T) {
+    bincode::serde::encode_into_std_write(body, bytes, bincode::config::standard())
+        .expect("these types always encode, and memory does not fail");
+}
+
+fn body_from<T: DeserializeOwned>(body: &[u8]) -> Result<T, RecordError> {
     // The checksum holds, so lengths in the body are those that were written;
     // bincode takes no more memory than the bytes that are there.
     match bincode::serde::decode_from_slice(body, bincode::config::standard()) {
@@ -195,7 +197,7 @@ fn checksum(key: &[u8], record: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::ReplicaId;
+    use raft_core::{ReplicaId, Term};
 
     use super::*;
 

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use raft_core::{GroupId, Incarnation, LogId, SavedVote, StableState, StableStore, StorageError};
 use rocksdb::{DB, ErrorKind};
 
+use crate::change::Change;
 use crate::keys::{IDENTITY, STATE, StateKey, family};
 use crate::read::Reader;
 use crate::record::{self, Kind, LaterVoteBody, LaterVoteMarkBody, RecordError, VoteMarkBody};
-use crate::writer::{Job, Writer};
+use crate::writer::Writer;
 
 /// A [`StableStore`] in a [`RocksStore`](crate::RocksStore).
 pub struct RocksStableStore {
@@ -162,12 +163,7 @@ impl StableStore for RocksStableStore {
     async fn save(&self, vote: SavedVote) -> Result<(), StorageError> {
         let group = self.group;
         let (vote, mark) = self.records(vote);
-        let job = Job::new("saving the vote", move |db, batch| {
-            batch.put_cf(family(db, STATE), StateKey::Vote.of(group), vote);
-            // In another column family than the vote: no one damaged file takes both.
-            batch.put_cf(family(db, IDENTITY), StateKey::VoteMark.of(group), mark);
-            Ok(Box::new(|| ()))
-        });
-        self.writer.write(job).await
+        let change = Change::Vote { group, vote, mark };
+        self.writer.write(change).await
     }
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use raft_core::{GroupId, StorageError};
 use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
 
-use crate::bounds::GroupBounds;
 use crate::error::StoreError;
+use crate::group::{Group, RecentBudget};
 use crate::identity::{self, Identity};
 use crate::keys::{COLUMN_FAMILIES, DEFAULT};
 use crate::log_store::RocksLogStore;
@@ -26,8 +26,9 @@ pub struct RocksStore {
     db: Arc<DB>,
     writer: Arc<Writer>,
     identity: Identity,
-    /// The bounds of the logs opened so far: handles to one log agree on them.
-    logs: Arc<Mutex<BTreeMap<GroupId, Arc<GroupBounds>>>>,
+    /// The logs opened so far: handles to one log agree on what it spans.
+    logs: Arc<Mutex<BTreeMap<GroupId, Arc<Group>>>>,
+    recent: Arc<RecentBudget>,
 }
 
 impl RocksStore {
@@ -62,6 +63,7 @@ impl RocksStore {
             writer: Arc::new(writer),
             identity,
             logs: Arc::default(),
+            recent: RecentBudget::new(options.recent_bytes),
         })
     }
 
@@ -94,16 +96,18 @@ impl RocksStore {
     ///
     /// When its bounds cannot be read or are damaged.
     pub fn log_store(&self, group: GroupId) -> Result<RocksLogStore, StorageError> {
-        let (db, writer) = (Arc::clone(&self.db), Arc::clone(&self.writer));
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        let bounds = match logs.entry(group) {
+        let log = match logs.entry(group) {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(place) => {
-                let found = Reader::new(&self.db, group).bounds()?;
-                Arc::clone(place.insert(Arc::new(GroupBounds::new(found))))
+                let reader = Reader::new(&self.db, group);
+                let (bounds, has_copies) = (reader.bounds()?, reader.has_copies()?);
+                let budget = Arc::clone(&self.recent);
+                Arc::clone(place.insert(Arc::new(Group::new(group, bounds, has_copies, budget))))
             }
         };
-        Ok(RocksLogStore::new(db, writer, group, bounds))
+        let (db, writer) = (Arc::clone(&self.db), Arc::clone(&self.writer));
+        Ok(RocksLogStore::new(db, writer, log))
     }
 
     /// The term and vote of `group`.

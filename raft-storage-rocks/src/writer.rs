@@ -1,11 +1,11 @@
 //! The one thread that writes.
 //!
 //! What queued while the last sync ran becomes one batch with one sync, across
-//! groups, logs and votes. Jobs take effect in the order in which they were
+//! groups, logs and votes. Changes take effect in the order in which they were
 //! handed in, and a batch is all or nothing, so each of them is.
 //!
-//! The queue has no bound: whoever hands in a job waits for it, so it holds about
-//! one job per caller.
+//! The queue has no bound: whoever hands in a change waits for it, so it holds about
+//! one per caller.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -16,59 +16,25 @@ use raft_core::{StorageError, StorageHealth};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
+use crate::change::{Batch, Change, Effect};
+use crate::keeper::Keeper;
+use crate::metrics::WriterMetrics;
+use crate::run::RunEncoder;
+use crate::space::{Deleted, Space};
 use crate::watermark::Watermark;
 
 /// A sync that takes longer than this is reported as a stall.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Most jobs in one batch.
-const MAX_BATCH_JOBS: usize = 1024;
+/// Most changes in one batch.
+const MAX_BATCH_CHANGES: usize = 1024;
 
-/// A batch takes in no further job beyond this size, so that a flood does not
+/// A batch takes in no further change beyond this size, so that a flood does not
 /// make its first writer wait for its last.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
-/// Makes a change visible to readers, after it is durable.
-type Publish = Box<dyn FnOnce() + Send>;
-
-/// Puts a change into the batch, or refuses and leaves the batch as it was.
-type Change = Box<dyn FnOnce(&DB, &mut WriteBatch) -> Result<Publish, StorageError> + Send>;
-
 type Outcome = oneshot::Sender<Result<(), StorageError>>;
-
-/// One thing to write.
-pub(crate) struct Job {
-    doing: &'static str,
-    bytes: usize,
-    starts_batch: bool,
-    change: Change,
-}
-
-impl Job {
-    pub(crate) fn new(
-        doing: &'static str,
-        change: impl FnOnce(&DB, &mut WriteBatch) -> Result<Publish, StorageError> + Send + 'static,
-    ) -> Self {
-        Self {
-            doing,
-            bytes: 0,
-            starts_batch: false,
-            change: Box::new(change),
-        }
-    }
-
-    /// About how much it writes.
-    pub(crate) const fn of_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
-    /// What was handed in before is durable when this job looks at the database.
-    pub(crate) const fn after_the_others(mut self) -> Self {
-        self.starts_batch = true;
-        self
-    }
-}
+type Queue = mpsc::Receiver<(Change, Outcome)>;
 
 /// How the store is, shared with readers of `health`.
 #[derive(Default)]
@@ -89,7 +55,7 @@ impl Condition {
 
 /// A handle to the writer thread; the thread ends when it is dropped.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<(Job, Outcome)>>,
+    queue: Option<mpsc::Sender<(Change, Outcome)>>,
     condition: Arc<Condition>,
     thread: Option<JoinHandle<()>>,
 }
@@ -101,17 +67,22 @@ impl Writer {
         options: WriteOptions,
         watermark: Option<Watermark>,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel();
+        let (queue, changes) = mpsc::channel();
         let condition = Arc::new(Condition::default());
+        let sync = watermark.as_ref().map(Watermark::sync_handle).transpose()?;
         let mut disk = Disk {
+            keeper: Keeper::spawn(Arc::clone(&db), sync)?,
             db,
             options,
             watermark,
             condition: Arc::clone(&condition),
+            metrics: WriterMetrics::new(),
+            encoder: RunEncoder::default(),
+            space: Space::default(),
         };
         let thread = std::thread::Builder::new()
             .name("raft-log-writer".into())
-            .spawn(move || disk.run(&jobs))?;
+            .spawn(move || disk.run(&changes))?;
         Ok(Self {
             queue: Some(queue),
             condition,
@@ -119,11 +90,11 @@ impl Writer {
         })
     }
 
-    /// Queues a job and waits until it is durable and published.
-    pub(crate) async fn write(&self, job: Job) -> Result<(), StorageError> {
+    /// Queues a change and waits until it is durable and visible.
+    pub(crate) async fn write(&self, change: Change) -> Result<(), StorageError> {
         let (outcome, done) = oneshot::channel();
         let queue = self.queue.as_ref().expect("present until dropped");
-        if queue.send((job, outcome)).is_err() {
+        if queue.send((change, outcome)).is_err() {
             return Err(StorageError::Closed);
         }
         done.await.unwrap_or(Err(StorageError::Closed))
@@ -167,95 +138,204 @@ struct Disk {
     /// Absent when writes are not synced.
     watermark: Option<Watermark>,
     condition: Arc<Condition>,
+    metrics: WriterMetrics,
+    encoder: RunEncoder,
+    space: Space,
+    keeper: Keeper,
+}
+
+/// A change that is in the batch.
+struct Accepted {
+    doing: &'static str,
+    effect: Effect,
+    outcome: Outcome,
 }
 
 impl Disk {
-    fn run(&mut self, queue: &mpsc::Receiver<(Job, Outcome)>) {
+    fn run(&mut self, queue: &Queue) {
         let mut next = None;
-        while let Some(first) = next.take().or_else(|| queue.recv().ok()) {
-            let mut bytes = first.0.bytes;
-            let mut jobs = vec![first];
-            while jobs.len() < MAX_BATCH_JOBS && bytes < MAX_BATCH_BYTES {
+        let mut changes = Vec::new();
+        while let Some(first) = next.take().or_else(|| self.wait(queue)) {
+            let mut bytes = first.0.bytes();
+            changes.push(first);
+            while changes.len() < MAX_BATCH_CHANGES && bytes < MAX_BATCH_BYTES {
                 match queue.try_recv() {
-                    Ok(job) if job.0.starts_batch => {
-                        next = Some(job);
+                    Ok(change) if change.0.reads() => {
+                        next = Some(change);
                         break;
                     }
-                    Ok(job) => {
-                        bytes += job.0.bytes;
-                        jobs.push(job);
+                    Ok(change) => {
+                        bytes += change.0.bytes();
+                        changes.push(change);
                     }
                     Err(_) => break,
                 }
             }
-            self.write(jobs);
+            self.write(&mut changes, bytes);
         }
     }
 
-    fn write(&mut self, jobs: Vec<(Job, Outcome)>) {
-        let mut batch = WriteBatch::default();
-        let mut accepted = Vec::with_capacity(jobs.len());
-        for (job, outcome) in jobs {
-            // Whoever asked may have gone; there is nothing to undo.
-            if self.condition.is_closed.load(Ordering::Acquire) {
-                drop(outcome.send(Err(StorageError::Closed)));
-                continue;
+    /// The next change; what was purged is deleted while there is none.
+    fn wait(&mut self, queue: &Queue) -> Option<(Change, Outcome)> {
+        if self.space.has_work() {
+            if let Ok(change) = queue.try_recv() {
+                return Some(change);
             }
-            match (job.change)(&self.db, &mut batch) {
-                Ok(publish) => accepted.push((job.doing, publish, outcome)),
+            self.delete_purged();
+        }
+        queue.recv().ok()
+    }
+
+    fn write(&mut self, changes: &mut Vec<(Change, Outcome)>, bytes: usize) {
+        if self.condition.is_closed.load(Ordering::Acquire) {
+            for (_, outcome) in changes.drain(..) {
+                drop(outcome.send(Err(StorageError::Closed)));
+            }
+            return;
+        }
+        let mut batch = Batch {
+            db: &self.db,
+            writes: WriteBatch::with_capacity_bytes(capacity(bytes)),
+            encoder: &mut self.encoder,
+        };
+        // First, because they go by what is durable.
+        let deleted = self.space.put_deletions(&mut batch);
+        let mut accepted = Vec::with_capacity(changes.len());
+        for (change, outcome) in changes.drain(..) {
+            let doing = change.doing();
+            match change.stage(&mut batch) {
+                Ok(effect) => accepted.push(Accepted {
+                    doing,
+                    effect,
+                    outcome,
+                }),
+                // Whoever asked may have gone; there is nothing to undo.
                 Err(refusal) => drop(outcome.send(Err(refusal))),
             }
         }
+        let writes = batch.writes;
         if accepted.is_empty() {
-            return;
+            return self.write_deletions(writes, deleted);
         }
-        if let Err(reason) = self.sync(batch) {
-            return self.condition.fail(&reason, accepted);
-        }
-        metrics::counter!("raft_storage_writes_total").increment(accepted.len() as u64);
-        for (_, publish, outcome) in accepted {
-            publish();
-            drop(outcome.send(Ok(())));
+        match self.sync(writes) {
+            Ok(()) => self.finish(accepted, deleted),
+            Err(reason) => self.fail(&reason, accepted),
         }
     }
 
+    /// Shows what is durable now, and tells who waits for it before all else.
+    fn finish(&mut self, accepted: Vec<Accepted>, deleted: Vec<Deleted>) {
+        let count = accepted.len();
+        let (mut appends, mut entries, mut bytes) = (0, 0, 0);
+        for Accepted {
+            effect, outcome, ..
+        } in accepted
+        {
+            match &effect {
+                Effect::Append { entries: run, .. } => {
+                    appends += 1;
+                    entries += run.len() as u64;
+                    bytes += run.size() as u64;
+                }
+                Effect::Purge(group, _) => self.space.purged(Arc::clone(group)),
+                Effect::Reset(..) | Effect::Nothing => {}
+            }
+            effect.show();
+            drop(outcome.send(Ok(())));
+        }
+        self.raise_watermark();
+        self.keeper.deleted(deleted);
+        self.metrics.writes.increment(count as u64);
+        self.metrics.batch_writes.record(count as f64);
+        self.metrics.batch_entries.record(entries as f64);
+        self.metrics.appends.increment(appends);
+        self.metrics.appended_entries.increment(entries);
+        self.metrics.appended_bytes.increment(bytes);
+        self.metrics.purge_lag.set(self.space.lag() as f64);
+    }
+
     /// One write and one sync for the whole batch.
-    fn sync(&mut self, batch: WriteBatch) -> Result<(), String> {
+    fn sync(&mut self, writes: WriteBatch) -> Result<(), String> {
         if self.condition.fails_next.swap(false, Ordering::AcqRel) {
             return Err("IO error: this write was told to fail".into());
         }
         // A purge that changes nothing has nothing to write.
-        if batch.is_empty() {
+        if writes.is_empty() {
             return Ok(());
         }
-        metrics::histogram!("raft_storage_batch_records").record(batch.len() as f64);
-        metrics::histogram!("raft_storage_batch_bytes").record(batch.size_in_bytes() as f64);
+        self.metrics
+            .batch_bytes
+            .record(writes.size_in_bytes() as f64);
         let begun = Instant::now();
         *self.condition.sync_since() = Some(begun);
-        let written = self.db.write_opt(batch, &self.options);
+        let written = self.db.write_opt(writes, &self.options);
         *self.condition.sync_since() = None;
-        metrics::histogram!("raft_storage_sync_seconds").record(begun.elapsed().as_secs_f64());
-        written.map_err(String::from)?;
-        if let Some(watermark) = &mut self.watermark
-            && let Err(error) = watermark.raise(self.db.latest_sequence_number())
-        {
-            // It stays behind, so less damage is noticed; the write itself is safe.
-            tracing::warn!(%error, "cannot raise the watermark");
-        }
-        Ok(())
+        self.metrics
+            .sync_seconds
+            .record(begun.elapsed().as_secs_f64());
+        written.map_err(String::from)
     }
+
+    /// After those who wait were told: a crash in between leaves it behind, which
+    /// only means that less is noticed.
+    fn raise_watermark(&mut self) {
+        let Some(watermark) = &mut self.watermark else {
+            return;
+        };
+        // This thread alone writes, and its last write was synced with all before it.
+        match watermark.raise(self.db.latest_sequence_number()) {
+            Ok(()) => self.keeper.raised(),
+            Err(error) => tracing::warn!(%error, "cannot raise the watermark"),
+        }
+    }
+
+    /// Deletes what was purged, while there is nothing else to do.
+    fn delete_purged(&mut self) {
+        let mut batch = Batch {
+            db: &self.db,
+            writes: WriteBatch::default(),
+            encoder: &mut self.encoder,
+        };
+        let deleted = self.space.put_deletions(&mut batch);
+        let writes = batch.writes;
+        if !self.condition.is_closed.load(Ordering::Acquire) {
+            self.write_deletions(writes, deleted);
+        }
+    }
+
+    /// Not synced: a crash that takes it leaves what the purge record hides. So the
+    /// watermark stays where it is until the next sync.
+    fn write_deletions(&mut self, writes: WriteBatch, deleted: Vec<Deleted>) {
+        if writes.is_empty() {
+            return;
+        }
+        match self.db.write(writes) {
+            Ok(()) => self.keeper.deleted(deleted),
+            Err(error) => self.fail(error.as_ref(), Vec::new()),
+        }
+        self.metrics.purge_lag.set(self.space.lag() as f64);
+    }
+
+    fn fail(&self, reason: &str, changes: Vec<Accepted>) {
+        self.metrics.failures.increment(1);
+        self.condition.fail(reason, changes);
+    }
+}
+
+/// About what a batch of entries takes: room from the start saves copies.
+const fn capacity(bytes: usize) -> usize {
+    bytes + bytes / 8 + 512
 }
 
 impl Condition {
     /// A failed write closes the store: what is on the disk is not known any more,
     /// and a second sync that succeeds would not say anything about the first.
-    fn fail(&self, reason: &str, jobs: Vec<(&'static str, Publish, Outcome)>) {
+    fn fail(&self, reason: &str, changes: Vec<Accepted>) {
         let is_full = says_full(reason);
         self.is_full.store(is_full, Ordering::Release);
         self.is_closed.store(true, Ordering::Release);
-        metrics::counter!("raft_storage_failures_total").increment(1);
         tracing::error!(reason, "a write failed, the store is closed for writing");
-        for (doing, _, outcome) in jobs {
+        for Accepted { doing, outcome, .. } in changes {
             let source = reason.into();
             drop(outcome.send(Err(if is_full {
                 StorageError::Full { doing, source }

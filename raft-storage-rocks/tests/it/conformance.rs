@@ -9,7 +9,7 @@ use raft_core::testing::conformance::stable_store::StableStoreHarness;
 use raft_core::{LogIndex, async_trait};
 use raft_storage_rocks::{RocksLogStore, RocksStableStore, RocksStore};
 
-use crate::support::{GROUP, Place, entry_key, vote_key};
+use crate::support::{GROUP, Place, vote_key};
 
 raft_core::log_store_conformance!(Harness::new());
 raft_core::stable_store_conformance!(Harness::new());
@@ -60,11 +60,7 @@ impl LogStoreHarness for Harness {
     }
 
     async fn damage_payload(&mut self, index: LogIndex) -> bool {
-        self.place
-            .rewrite("payload", &entry_key(index.get()), |record| {
-                let last = record.len() - 1;
-                record[last] ^= 1;
-            });
+        self.place.damage_payload(index.get());
         true
     }
 

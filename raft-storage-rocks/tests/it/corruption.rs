@@ -5,7 +5,7 @@ use raft_core::{
     StoredEntry,
 };
 
-use crate::support::{GROUP, Place, append, entry, entry_key, mark_key, vote_key, vote_of};
+use crate::support::{GROUP, Place, append, entry, mark_key, run_key, vote_key, vote_of};
 
 #[tokio::test]
 async fn every_flipped_byte_of_a_payload_is_reported_with_the_entrys_index() {
@@ -14,8 +14,9 @@ async fn every_flipped_byte_of_a_payload_is_reported_with_the_entrys_index() {
     append(&log, None, vec![entry(1, 1), entry(1, 2), entry(2, 3)]).await;
     drop(log);
 
-    for position in 0..12 {
-        place.rewrite("payload", &entry_key(2), |record| record[position] ^= 0x40);
+    // The first two entries share a run; each takes 16 bytes and its command.
+    for position in 19..38 {
+        place.rewrite("payload", &run_key(1), |bytes| bytes[position] ^= 0x40);
         let log = place.open().log_store(GROUP).unwrap();
 
         let found = log
@@ -33,7 +34,7 @@ async fn every_flipped_byte_of_a_payload_is_reported_with_the_entrys_index() {
         }
         assert_eq!(found[2], StoredEntry::Entry(entry(2, 3)));
         drop(log);
-        place.rewrite("payload", &entry_key(2), |record| record[position] ^= 0x40);
+        place.rewrite("payload", &run_key(1), |bytes| bytes[position] ^= 0x40);
     }
 }
 
@@ -43,7 +44,7 @@ async fn a_payload_that_is_gone_is_corrupt_and_not_absent() {
     let log = place.open().log_store(GROUP).unwrap();
     append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
     drop(log);
-    place.remove("payload", &entry_key(1));
+    place.remove("payload", &run_key(1));
 
     let log = place.open().log_store(GROUP).unwrap();
     let found = log
@@ -58,25 +59,66 @@ async fn a_payload_that_is_gone_is_corrupt_and_not_absent() {
 async fn damaged_metadata_is_reported_by_entry() {
     let place = Place::new();
     let log = place.open().log_store(GROUP).unwrap();
-    append(&log, None, vec![entry(1, 1), entry(1, 2), entry(1, 3)]).await;
+    for index in 1..=3 {
+        append(&log, None, vec![entry(1, index)]).await;
+    }
     drop(log);
-    place.rewrite("meta", &entry_key(2), |record| record[6] ^= 1);
+    place.rewrite("meta", &run_key(2), |record| record[6] ^= 1);
 
     let log = place.open().log_store(GROUP).unwrap();
     let found = log
         .read(LogIndex::new(1), LogIndex::new(3), usize::MAX)
         .await
         .unwrap();
+    assert_eq!(found[0], StoredEntry::Entry(entry(1, 1)));
     assert!(
         matches!(&found[1], StoredEntry::Corrupt { meta: None, .. }),
         "{found:?}"
     );
+    assert_eq!(found[2], StoredEntry::Entry(entry(1, 3)));
 
     let outcome = log.metadata(LogIndex::new(1), LogIndex::new(3)).await;
     match outcome {
         Err(StorageError::Corrupt { what, .. }) => assert!(what.contains("i2"), "{what}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn damaged_metadata_of_a_run_is_damage_to_each_of_its_entries_and_no_other() {
+    let place = Place::new();
+    let log = place.open().log_store(GROUP).unwrap();
+    append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
+    append(&log, None, vec![entry(1, 3)]).await;
+    drop(log);
+    place.rewrite("meta", &run_key(1), |record| record[20] ^= 1);
+
+    let log = place.open().log_store(GROUP).unwrap();
+    let (first, last) = (LogIndex::new(1), LogIndex::new(3));
+    let found = log.read(first, last, usize::MAX).await.unwrap();
+
+    let is_damaged = |at: usize| matches!(&found[at], StoredEntry::Corrupt { meta: None, .. });
+    assert!(is_damaged(0) && is_damaged(1), "{found:?}");
+    assert_eq!(found[2], StoredEntry::Entry(entry(1, 3)));
+}
+
+/// The run before it does not reach so far: what is missing is not absent.
+#[tokio::test]
+async fn a_run_that_is_gone_is_damage() {
+    let place = Place::new();
+    let log = place.open().log_store(GROUP).unwrap();
+    for index in 1..=3 {
+        append(&log, None, vec![entry(1, index)]).await;
+    }
+    drop(log);
+    place.remove("meta", &run_key(2));
+    place.remove("payload", &run_key(2));
+
+    let log = place.open().log_store(GROUP).unwrap();
+    let found = log.read(LogIndex::new(2), LogIndex::new(2), 0).await;
+
+    let found = found.unwrap();
+    assert!(matches!(found[0], StoredEntry::Corrupt { .. }), "{found:?}");
 }
 
 #[tokio::test]
@@ -134,11 +176,11 @@ async fn a_payload_of_an_earlier_leader_is_corrupt_and_not_this_entrys() {
     append(&log, None, vec![entry(1, 1)]).await;
     let mut earlier = Vec::new();
     drop(log);
-    place.rewrite("payload", &entry_key(1), |record| earlier = record.clone());
+    place.rewrite("payload", &run_key(1), |record| earlier = record.clone());
     let log = place.open().log_store(GROUP).unwrap();
     append(&log, Some(1), vec![entry(2, 1)]).await;
     drop(log);
-    place.rewrite("payload", &entry_key(1), |record| *record = earlier);
+    place.rewrite("payload", &run_key(1), |record| *record = earlier);
 
     let log = place.open().log_store(GROUP).unwrap();
     let found = log
@@ -153,9 +195,10 @@ async fn a_payload_of_an_earlier_leader_is_corrupt_and_not_this_entrys() {
 async fn a_last_entry_without_metadata_is_not_taken_for_the_end_of_the_log() {
     let place = Place::new();
     let log = place.open().log_store(GROUP).unwrap();
-    append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
+    append(&log, None, vec![entry(1, 1)]).await;
+    append(&log, None, vec![entry(1, 2)]).await;
     drop(log);
-    place.remove("meta", &entry_key(2));
+    place.remove("meta", &run_key(2));
 
     match place.open().log_store(GROUP) {
         Err(StorageError::Corrupt { what, .. }) => assert!(what.contains("i2"), "{what}"),
@@ -182,7 +225,7 @@ async fn a_damaged_payload_is_replaced_durably_by_the_very_same_entry_and_no_oth
     let log = place.open().log_store(GROUP).unwrap();
     append(&log, None, vec![entry(1, 1), entry(1, 2)]).await;
     drop(log);
-    place.rewrite("payload", &entry_key(2), |record| record[8] ^= 1);
+    place.damage_payload(2);
     let log = place.open().log_store(GROUP).unwrap();
     let run = |term, index| LogSlice::new(vec![entry(term, index)]).unwrap();
 

@@ -16,7 +16,7 @@ use raft_core::{
 use raft_storage_rocks::RocksStore;
 use rocksdb::IteratorMode;
 
-use crate::support::{GROUP, Place, raw};
+use crate::support::{GROUP, Place, append, entry, raw};
 
 fn golden_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1/records.txt")
@@ -74,6 +74,12 @@ async fn fill(store: &RocksStore) {
         entries: LogSlice::new(entries()).unwrap(),
     };
     log.append(batch).await.unwrap();
+    let copy = LogSlice::new(vec![entries()[1].clone()]).unwrap();
+    log.repair(copy).await.unwrap();
+    // An end without entries, at the cut of another log.
+    let other = store.log_store(OTHER_GROUP).unwrap();
+    append(&other, None, vec![entry(5, 1), entry(5, 2)]).await;
+    append(&other, Some(2), vec![]).await;
     let stable = store.stable_store(GROUP);
     stable.save(vote(0)).await.unwrap();
     let stable = store.stable_store(OTHER_GROUP);
@@ -97,7 +103,7 @@ fn bytes_of(hex: &str) -> Vec<u8> {
 fn dump(place: &Place) -> String {
     let db = raw(&place.path());
     let mut text = String::new();
-    for name in ["identity", "state", "meta", "payload"] {
+    for name in ["identity", "state", "meta", "payload", "repaired"] {
         let family = db.cf_handle(name).unwrap();
         for item in db.iterator_cf(family, IteratorMode::Start) {
             let (key, value) = item.unwrap();
@@ -146,6 +152,8 @@ async fn every_record_of_format_1_is_read() {
     let expected: Vec<_> = entries().into_iter().map(StoredEntry::Entry).collect();
     assert_eq!(found.unwrap(), expected);
     assert_eq!(log.bounds().await.unwrap().purged, LogId::new(1, 1));
+    let other = store.log_store(OTHER_GROUP).unwrap();
+    assert_eq!(other.bounds().await.unwrap().last, LogId::new(5, 1));
     let state = store.stable_store(GROUP).load().await.unwrap();
     assert_eq!(state, StableState::Saved(vote(0)));
     let state = store.stable_store(OTHER_GROUP).load().await.unwrap();

@@ -12,5 +12,6 @@ mod crash;
 mod failure;
 mod format;
 mod identity;
+mod model;
 mod recovery;
 mod support;

@@ -11,7 +11,7 @@ use raft_core::{
     NodeId, ReplicaId, RequestId, SavedVote, Term,
 };
 use raft_storage_rocks::{Identity, RocksOptions, RocksStore};
-use rocksdb::{DB, Options};
+use rocksdb::{DB, Direction, IteratorMode, Options};
 use tempfile::TempDir;
 
 pub(crate) const GROUP: GroupId = GroupId::new(0);
@@ -23,6 +23,9 @@ pub(crate) fn identity(cluster: u64, node: u64) -> Identity {
         incarnation: Incarnation::new(0),
     }
 }
+
+/// Bytes before the lines of a run: frame and term.
+const HEADER: usize = 6 + 8;
 
 /// A directory that is removed in the end.
 pub(crate) struct Place(TempDir);
@@ -50,6 +53,28 @@ impl Place {
             .expect("it is there");
         change(&mut record);
         db.put_cf(handle, key, record).expect("it can be written");
+    }
+
+    /// Flips a bit in what the entry at `index` holds, past the store, which is not open.
+    pub(crate) fn damage_payload(&self, index: u64) {
+        self.damage_payload_of(GROUP, index);
+    }
+
+    /// As above, in any group. The entry is in the last run that begins up to it.
+    pub(crate) fn damage_payload_of(&self, group: GroupId, index: u64) {
+        let db = raw(&self.path());
+        let meta = db.cf_handle("meta").expect("the family exists");
+        let key = [group.get().to_be_bytes(), index.to_be_bytes()].concat();
+        let mut runs = db.iterator_cf(meta, IteratorMode::From(&key, Direction::Reverse));
+        let (key, run) = runs.next().expect("it has a run").expect("it can be read");
+        let first = u64::from_be_bytes(key[8..].try_into().expect("eight bytes"));
+        let line = HEADER + 9 * usize::try_from(index - first).expect("a run is short");
+        let end: [u8; 4] = run[line + 1..line + 5].try_into().expect("four bytes");
+        let payload = db.cf_handle("payload").expect("the family exists");
+        let bytes = db.get_cf(payload, &key).expect("it can be read");
+        let mut bytes = bytes.expect("it is there");
+        bytes[u32::from_le_bytes(end) as usize - 1] ^= 1;
+        db.put_cf(payload, key, bytes).expect("it can be written");
     }
 
     /// A copy of the files as they are now, whoever has them open: what a crash leaves.
@@ -125,7 +150,7 @@ pub(crate) fn raw(path: &Path) -> DB {
     DB::open_cf(&Options::default(), path, families).expect("the database opens")
 }
 
-pub(crate) fn entry_key(index: u64) -> Vec<u8> {
+pub(crate) fn run_key(index: u64) -> Vec<u8> {
     [GROUP.get().to_be_bytes(), index.to_be_bytes()].concat()
 }
 

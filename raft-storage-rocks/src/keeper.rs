@@ -1,0 +1,143 @@
+//! A thread for what need not hold up a write: syncing the watermark, and removing
+//! table files that hold nothing but what was purged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use raft_core::LogIndex;
+use rocksdb::DB;
+
+use crate::keys::{META, PAYLOAD, REPAIRED, family, log_key};
+use crate::space::Deleted;
+use crate::watermark::WatermarkSync;
+
+/// The watermark on the disk is at most about this old.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+enum Note {
+    Raised,
+    Deleted(Vec<Deleted>),
+}
+
+/// A handle to the thread, which ends when it is dropped.
+pub(crate) struct Keeper {
+    notes: Option<mpsc::Sender<Note>>,
+    is_raised: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub(crate) fn spawn(db: Arc<DB>, watermark: Option<WatermarkSync>) -> std::io::Result<Self> {
+        let (notes, queue) = mpsc::channel();
+        let is_raised = Arc::new(AtomicBool::new(false));
+        let chores = Chores {
+            db,
+            watermark,
+            is_raised: Arc::clone(&is_raised),
+        };
+        let thread = std::thread::Builder::new()
+            .name("raft-log-keeper".into())
+            .spawn(move || chores.run(&queue))?;
+        Ok(Self {
+            notes: Some(notes),
+            is_raised,
+            thread: Some(thread),
+        })
+    }
+
+    /// The watermark was raised.
+    pub(crate) fn raised(&self) {
+        if !self.is_raised.swap(true, Ordering::AcqRel) {
+            self.note(Note::Raised);
+        }
+    }
+
+    /// Runs were deleted.
+    pub(crate) fn deleted(&self, runs: Vec<Deleted>) {
+        if !runs.is_empty() {
+            self.note(Note::Deleted(runs));
+        }
+    }
+
+    fn note(&self, note: Note) {
+        if let Some(notes) = &self.notes {
+            // Without the thread less is noticed after a power cut, and files stay
+            // until compactions find them: no reason to stop writing.
+            drop(notes.send(note));
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.notes = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Chores {
+    db: Arc<DB>,
+    watermark: Option<WatermarkSync>,
+    is_raised: Arc<AtomicBool>,
+}
+
+impl Chores {
+    fn run(&self, notes: &mpsc::Receiver<Note>) {
+        let mut due: Option<Instant> = None;
+        loop {
+            let note = match due {
+                Some(due) => notes.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match note {
+                Ok(Note::Raised) => due = Some(due.unwrap_or_else(|| Instant::now() + SYNC_EVERY)),
+                Ok(Note::Deleted(runs)) => {
+                    runs.into_iter().for_each(|runs| self.remove_files(runs))
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    due = None;
+                    self.sync_watermark();
+                }
+                // A clean close.
+                Err(RecvTimeoutError::Disconnected) => return self.sync_watermark(),
+            }
+        }
+    }
+
+    fn sync_watermark(&self) {
+        // Before the sync: what is raised meanwhile asks for another one.
+        if !self.is_raised.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(watermark) = &self.watermark
+            && let Err(error) = watermark.sync()
+        {
+            tracing::warn!(%error, "cannot sync the watermark");
+        }
+    }
+
+    /// Removes the files whose keys all lie below. What they hid in other files may
+    /// come up again: only below, where the purge record hides it.
+    fn remove_files(&self, runs: Deleted) {
+        let Some(last) = runs.below.previous() else {
+            return;
+        };
+        let from = log_key(runs.group, LogIndex::ZERO);
+        let to = log_key(runs.group, last);
+        for name in [META, PAYLOAD, REPAIRED] {
+            let removed = self
+                .db
+                .delete_file_in_range_cf(family(&self.db, name), from, to);
+            if let Err(error) = removed {
+                tracing::warn!(%error, "cannot remove purged files");
+            }
+        }
+    }
+}
