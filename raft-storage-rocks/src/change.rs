@@ -65,6 +65,17 @@ impl Change {
         }
     }
 
+    /// The log that it changes, if it is a log.
+    pub(crate) fn log(&self) -> Option<GroupId> {
+        match self {
+            Self::Append(group, _)
+            | Self::Purge(group, _)
+            | Self::Reset(group, _)
+            | Self::Repair(group, _) => Some(group.id),
+            Self::Vote { .. } => None,
+        }
+    }
+
     /// About how much it writes.
     pub(crate) const fn bytes(&self) -> usize {
         match self {

@@ -61,6 +61,15 @@ pub enum StoreError {
         /// How that shows.
         reason: String,
     },
+    /// There is no space left to open the store with.
+    #[error("the disk of {} is full; free some space, then start again", path.display())]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        source: rocksdb::Error,
+    },
     /// RocksDB failed.
     #[error("cannot open {}", path.display())]
     Engine {

@@ -33,7 +33,10 @@
 //! When an append, a purge, a reset or a save returns, its write-ahead log record
 //! was synced. What queued while the last sync ran becomes the next batch: one
 //! write, one sync, whatever the number of appends, votes and groups in it. After
-//! a failed write the store accepts no more until it is opened again.
+//! a failed write the store accepts no more until it is opened again. A full disk is
+//! no failure: below a reserve of free space appends wait until there is more, while
+//! votes, purges and reads go on; a write that finds no space all the same is made
+//! once more when there is some.
 //!
 //! After a crash the store holds what was acknowledged, and perhaps the write that
 //! was under way, all of it or nothing. A store that comes up with less than it
@@ -73,22 +76,24 @@
 //! | `raft_storage_recent_misses_total` | reads that went to the database |
 //!
 //! Histograms, per sync: `raft_storage_batch_writes`, `raft_storage_batch_entries`,
-//! `raft_storage_batch_bytes`, `raft_storage_sync_seconds`. A gauge:
-//! `raft_storage_purge_lag`, entries purged whose bytes are not deleted yet.
+//! `raft_storage_batch_bytes`, `raft_storage_sync_seconds`. Gauges:
+//! `raft_storage_purge_lag`, entries purged whose bytes are not deleted yet, and
+//! `raft_storage_free_bytes`, free on the disk.
 //!
 //! A recorder is installed before a store is opened, or sees nothing of it.
 //!
 //! # What is deliberately absent
 //!
-//! Scrubbing in the background. Writing on after a full disk without opening the
-//! store again. Storage for state machines.
+//! Storage for state machines.
 
 mod answers;
 mod bounds;
 mod change;
+mod condition;
 mod error;
 mod group;
 mod identity;
+mod intake;
 mod keeper;
 mod keys;
 mod log_store;
@@ -97,6 +102,7 @@ mod options;
 mod read;
 mod recent;
 mod record;
+mod room;
 mod run;
 mod space;
 mod stable_store;

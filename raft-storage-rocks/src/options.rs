@@ -14,6 +14,10 @@ pub struct RocksOptions {
     /// groups of the store. Reads of these do not touch the database: followers that
     /// lag a little, and the state machine, read nothing else. Default 8 MiB.
     pub recent_bytes: usize,
+    /// Free bytes of the disk below which appends wait for space: what is left is for
+    /// votes, purges, and the database's own flushes, each of which writes up to
+    /// `write_buffer_bytes`. Of a small disk at most an eighth. Default 128 MiB.
+    pub reserve_bytes: u64,
     /// Whether a write is synced before it returns. Default true; anything else
     /// loses acknowledged writes in a power cut and is for measuring alone.
     pub sync: bool,
@@ -24,6 +28,7 @@ impl Default for RocksOptions {
         Self {
             write_buffer_bytes: 64 << 20,
             recent_bytes: 8 << 20,
+            reserve_bytes: 128 << 20,
             sync: true,
         }
     }

@@ -17,7 +17,7 @@ use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
 use crate::watermark::Watermark;
-use crate::writer::Writer;
+use crate::writer::{Writer, says_full};
 
 /// The database of one node. Clones share it; it closes with the last clone
 /// and the last store it handed out.
@@ -56,7 +56,7 @@ impl RocksStore {
         let watermark = open_watermark(&db, path, options)?;
         identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
-        let writer = Writer::spawn(Arc::clone(&db), options.writes(), watermark)
+        let writer = Writer::spawn(Arc::clone(&db), path, options, watermark)
             .map_err(|source| StoreError::Thread { source })?;
         Ok(Self {
             db,
@@ -178,6 +178,8 @@ fn cannot_open(path: &Path, source: rocksdb::Error) -> StoreError {
     // "lock hold by current process" from this one.
     if text.contains("lock file") || text.contains("lock hold") {
         StoreError::InUse { path }
+    } else if says_full(text) {
+        StoreError::Full { path, source }
     } else if source.kind() == ErrorKind::Corruption {
         StoreError::Damaged {
             path,

@@ -7,24 +7,25 @@
 //! The queue has no bound: whoever hands in a change waits for it, so it holds about
 //! one per caller.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use raft_core::{StorageError, StorageHealth};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
 use crate::change::{Batch, Change, Effect};
+use crate::condition::Condition;
+use crate::intake::{Handed, Intake, Outcome};
 use crate::keeper::Keeper;
 use crate::metrics::WriterMetrics;
+use crate::options::RocksOptions;
+use crate::room::Room;
 use crate::run::RunEncoder;
 use crate::space::{Deleted, Space};
 use crate::watermark::Watermark;
-
-/// A sync that takes longer than this is reported as a stall.
-const STALL: Duration = Duration::from_secs(1);
 
 /// Most changes in one batch.
 const MAX_BATCH_CHANGES: usize = 1024;
@@ -33,29 +34,9 @@ const MAX_BATCH_CHANGES: usize = 1024;
 /// make its first writer wait for its last.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
-type Outcome = oneshot::Sender<Result<(), StorageError>>;
-type Queue = mpsc::Receiver<(Change, Outcome)>;
-
-/// How the store is, shared with readers of `health`.
-#[derive(Default)]
-struct Condition {
-    is_closed: AtomicBool,
-    is_full: AtomicBool,
-    fails_next: AtomicBool,
-    sync_since: Mutex<Option<Instant>>,
-}
-
-impl Condition {
-    fn sync_since(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.sync_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A handle to the writer thread; the thread ends when it is dropped.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<(Change, Outcome)>>,
+    queue: Option<mpsc::Sender<Handed>>,
     condition: Arc<Condition>,
     thread: Option<JoinHandle<()>>,
 }
@@ -64,16 +45,19 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn spawn(
         db: Arc<DB>,
-        options: WriteOptions,
+        directory: &Path,
+        options: &RocksOptions,
         watermark: Option<Watermark>,
     ) -> std::io::Result<Self> {
         let (queue, changes) = mpsc::channel();
         let condition = Arc::new(Condition::default());
+        let room = Room::new(directory, options.reserve_bytes);
+        let mut intake = Intake::new(changes, room, Arc::clone(&condition));
         let sync = watermark.as_ref().map(Watermark::sync_handle).transpose()?;
         let mut disk = Disk {
             keeper: Keeper::spawn(Arc::clone(&db), sync)?,
             db,
-            options,
+            options: options.writes(),
             watermark,
             condition: Arc::clone(&condition),
             metrics: WriterMetrics::new(),
@@ -82,7 +66,7 @@ impl Writer {
         };
         let thread = std::thread::Builder::new()
             .name("raft-log-writer".into())
-            .spawn(move || disk.run(&changes))?;
+            .spawn(move || disk.run(&mut intake))?;
         Ok(Self {
             queue: Some(queue),
             condition,
@@ -101,23 +85,15 @@ impl Writer {
     }
 
     pub(crate) fn health(&self) -> StorageHealth {
-        if self.condition.is_full.load(Ordering::Acquire) {
-            return StorageHealth::Full;
-        }
-        let thread_ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        if thread_ended || self.condition.is_closed.load(Ordering::Acquire) {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return StorageHealth::Closed;
         }
-        let waited = self.condition.sync_since().map(|since| since.elapsed());
-        match waited {
-            Some(since) if since > STALL => StorageHealth::Stalled { since },
-            _ => StorageHealth::Healthy,
-        }
+        self.condition.health()
     }
 
     /// The next write fails without reaching the disk.
     pub(crate) fn fail_next_write(&self) {
-        self.condition.fails_next.store(true, Ordering::Release);
+        self.condition.fail_next_write();
     }
 }
 
@@ -152,42 +128,42 @@ struct Accepted {
 }
 
 impl Disk {
-    fn run(&mut self, queue: &Queue) {
+    fn run(&mut self, intake: &mut Intake) {
         let mut next = None;
         let mut changes = Vec::new();
-        while let Some(first) = next.take().or_else(|| self.wait(queue)) {
+        while let Some(first) = next.take().or_else(|| self.wait(intake)) {
             let mut bytes = first.0.bytes();
             changes.push(first);
             while changes.len() < MAX_BATCH_CHANGES && bytes < MAX_BATCH_BYTES {
-                match queue.try_recv() {
-                    Ok(change) if change.0.reads() => {
+                match intake.try_next() {
+                    Some(change) if change.0.reads() => {
                         next = Some(change);
                         break;
                     }
-                    Ok(change) => {
+                    Some(change) => {
                         bytes += change.0.bytes();
                         changes.push(change);
                     }
-                    Err(_) => break,
+                    None => break,
                 }
             }
-            self.write(&mut changes, bytes);
+            self.write(&mut changes, bytes, intake);
         }
     }
 
     /// The next change; what was purged is deleted while there is none.
-    fn wait(&mut self, queue: &Queue) -> Option<(Change, Outcome)> {
+    fn wait(&mut self, intake: &mut Intake) -> Option<Handed> {
         if self.space.has_work() {
-            if let Ok(change) = queue.try_recv() {
+            if let Some(change) = intake.try_next() {
                 return Some(change);
             }
             self.delete_purged();
         }
-        queue.recv().ok()
+        intake.next()
     }
 
-    fn write(&mut self, changes: &mut Vec<(Change, Outcome)>, bytes: usize) {
-        if self.condition.is_closed.load(Ordering::Acquire) {
+    fn write(&mut self, changes: &mut Vec<Handed>, bytes: usize, intake: &mut Intake) {
+        if self.condition.is_closed() {
             for (_, outcome) in changes.drain(..) {
                 drop(outcome.send(Err(StorageError::Closed)));
             }
@@ -217,7 +193,7 @@ impl Disk {
         if accepted.is_empty() {
             return self.write_deletions(writes, deleted);
         }
-        match self.sync(writes) {
+        match self.sync_with_patience(writes, intake) {
             Ok(()) => self.finish(accepted, deleted),
             Err(reason) => self.fail(&reason, accepted),
         }
@@ -254,9 +230,34 @@ impl Disk {
         self.metrics.purge_lag.set(self.space.lag() as f64);
     }
 
+    /// One write and one sync. On a full disk the same write once more, as soon as there
+    /// is space: RocksDB, which refuses all writes until then, makes what it holds in
+    /// memory durable in table files and begins another file of its write-ahead log, so
+    /// that nothing is written behind what the failed write may have left.
+    fn sync_with_patience(
+        &mut self,
+        writes: WriteBatch,
+        intake: &mut Intake,
+    ) -> Result<(), String> {
+        let copy = intake.is_tight().then(|| writes.data().to_vec());
+        let mut outcome = self.sync(writes);
+        while let (Err(reason), Some(copy)) = (&outcome, &copy) {
+            if !says_full(reason) || !intake.wait_for_space() {
+                return outcome;
+            }
+            if intake.has_space_for(copy.len()) {
+                outcome = self.sync(WriteBatch::from_data(copy));
+            }
+        }
+        if copy.is_some() {
+            intake.space_is_found();
+        }
+        outcome
+    }
+
     /// One write and one sync for the whole batch.
     fn sync(&mut self, writes: WriteBatch) -> Result<(), String> {
-        if self.condition.fails_next.swap(false, Ordering::AcqRel) {
+        if self.condition.takes_failure() {
             return Err("IO error: this write was told to fail".into());
         }
         // A purge that changes nothing has nothing to write.
@@ -267,9 +268,9 @@ impl Disk {
             .batch_bytes
             .record(writes.size_in_bytes() as f64);
         let begun = Instant::now();
-        *self.condition.sync_since() = Some(begun);
+        self.condition.syncs_since(Some(begun));
         let written = self.db.write_opt(writes, &self.options);
-        *self.condition.sync_since() = None;
+        self.condition.syncs_since(None);
         self.metrics
             .sync_seconds
             .record(begun.elapsed().as_secs_f64());
@@ -298,7 +299,7 @@ impl Disk {
         };
         let deleted = self.space.put_deletions(&mut batch);
         let writes = batch.writes;
-        if !self.condition.is_closed.load(Ordering::Acquire) {
+        if !self.condition.is_closed() {
             self.write_deletions(writes, deleted);
         }
     }
@@ -311,14 +312,28 @@ impl Disk {
         }
         match self.db.write(writes) {
             Ok(()) => self.keeper.deleted(deleted),
+            // What was purged stays until the store is opened again: nobody sees it.
+            Err(error) if says_full(error.as_ref()) => {
+                tracing::warn!(%error, "cannot delete what was purged");
+            }
             Err(error) => self.fail(error.as_ref(), Vec::new()),
         }
         self.metrics.purge_lag.set(self.space.lag() as f64);
     }
 
+    /// A failed write closes the store: what is on the disk is not known any more,
+    /// and a second sync that succeeds would not say anything about the first.
     fn fail(&self, reason: &str, changes: Vec<Accepted>) {
         self.metrics.failures.increment(1);
-        self.condition.fail(reason, changes);
+        self.condition.close();
+        tracing::error!(reason, "a write failed, the store is closed for writing");
+        for Accepted { doing, outcome, .. } in changes {
+            let source = reason.into();
+            drop(outcome.send(Err(match says_full(reason) {
+                true => StorageError::Full { doing, source },
+                false => StorageError::Io { doing, source },
+            })));
+        }
     }
 }
 
@@ -327,27 +342,8 @@ const fn capacity(bytes: usize) -> usize {
     bytes + bytes / 8 + 512
 }
 
-impl Condition {
-    /// A failed write closes the store: what is on the disk is not known any more,
-    /// and a second sync that succeeds would not say anything about the first.
-    fn fail(&self, reason: &str, changes: Vec<Accepted>) {
-        let is_full = says_full(reason);
-        self.is_full.store(is_full, Ordering::Release);
-        self.is_closed.store(true, Ordering::Release);
-        tracing::error!(reason, "a write failed, the store is closed for writing");
-        for Accepted { doing, outcome, .. } in changes {
-            let source = reason.into();
-            drop(outcome.send(Err(if is_full {
-                StorageError::Full { doing, source }
-            } else {
-                StorageError::Io { doing, source }
-            })));
-        }
-    }
-}
-
 /// RocksDB hands errors over as text; its own limits and the system's differ.
-fn says_full(reason: &str) -> bool {
+pub(crate) fn says_full(reason: &str) -> bool {
     ["No space left", "NoSpace", "Space limit", "quota exceeded"]
         .iter()
         .any(|words| reason.contains(words))

@@ -183,7 +183,7 @@ mod tests {
     /// etcd's clients compare code and text.
     #[test]
     fn errors_carry_the_codes_and_texts_of_etcd() {
-        let table: [(ApiError, Code, &str); 14] = [
+        let table: [(ApiError, Code, &str); 15] = [
             (
                 KvError::EmptyKey.into(),
                 Code::InvalidArgument,

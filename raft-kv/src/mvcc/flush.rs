@@ -68,7 +68,13 @@ fn run(shared: &Shared, woken: &Receiver<()>, interval: Duration) {
         }
         if let Err(error) = state.flush() {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "the key-value store is closed for writing");
+            match error {
+                // Tried again at the next interval; the log keeps what is not durable here.
+                StorageError::Full { .. } => {
+                    tracing::warn!(%error, cause, "applied entries stay in memory for now");
+                }
+                _ => tracing::error!(%error, cause, "the key-value store is closed for writing"),
+            }
         }
     }
 }

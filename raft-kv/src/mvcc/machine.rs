@@ -18,6 +18,9 @@ use super::restore::Loader;
 use super::snapshot;
 use super::state::{Family, Position, Shared, State};
 
+/// How often a full disk is asked whether there is space again.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
 /// Applies committed entries to the store that [`super::MvccStore`] reads.
 ///
 /// Runs on tokio: disk work goes to its threads for blocking work. Dropping it
@@ -40,8 +43,7 @@ impl MvccMachine {
     ///
     /// When the disk fails; the store is then closed for writing.
     pub async fn flush(&self) -> Result<(), StorageError> {
-        let state = self.shared.state();
-        blocking("flushing applied entries", move || state.flush()).await
+        flush(self.shared.state()).await
     }
 }
 
@@ -53,10 +55,11 @@ impl StateMachine for MvccMachine {
 
     async fn apply(&mut self, entries: LogSlice) -> Result<Vec<Bytes>, StorageError> {
         let state = self.shared.state();
-        let responses = {
-            let state = Arc::clone(&state);
-            blocking("applying entries", move || apply(&state, &entries)).await?
-        };
+        let responses = once_there_is_space(|| {
+            let (state, entries) = (Arc::clone(&state), entries.clone());
+            blocking("applying entries", move || apply(&state, &entries))
+        });
+        let responses = responses.await?;
         self.flusher.unflushed(state.unflushed_bytes());
         Ok(responses)
     }
@@ -70,8 +73,7 @@ impl StateMachine for MvccMachine {
         let reached = state.position().applied.last_applied.index;
         Ok(Box::pin(async move {
             if state.durable() < reached {
-                let flushing = Arc::clone(&state);
-                blocking("flushing applied entries", move || flushing.flush()).await?;
+                flush(Arc::clone(&state)).await?;
             }
             Ok(state.durable())
         }))
@@ -94,6 +96,39 @@ impl StateMachine for MvccMachine {
         }
         let shared = Arc::clone(&self.shared);
         blocking(DOING, move || shared.replace(loader.finish(&meta)?)).await
+    }
+}
+
+async fn flush(state: Arc<State>) -> Result<(), StorageError> {
+    once_there_is_space(|| {
+        let state = Arc::clone(&state);
+        blocking("flushing applied entries", move || state.flush())
+    })
+    .await
+}
+
+/// Does `work` again and again while the disk is full: the log has the entries, and
+/// whoever waits for them waits for space.
+async fn once_there_is_space<T, W: Future<Output = Result<T, StorageError>>>(
+    work: impl Fn() -> W,
+) -> Result<T, StorageError> {
+    let mut is_full = false;
+    loop {
+        match work().await {
+            Err(StorageError::Full { doing, source }) => {
+                if !is_full {
+                    tracing::error!(doing, %source, "the disk is full: applying waits for space");
+                }
+                is_full = true;
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+            done => {
+                if is_full {
+                    tracing::info!("the disk has space again");
+                }
+                return done;
+            }
+        }
     }
 }
 

@@ -206,7 +206,8 @@ impl State {
         Ok(guard)
     }
 
-    /// Writes a batch that leads to `position`, without RocksDB's log. A failure closes the state.
+    /// Writes a batch that leads to `position`, without RocksDB's log. A failure closes the
+    /// state, but for a full disk, which changes nothing.
     pub(super) fn write(&self, batch: WriteBatch, position: Position) -> Result<(), StorageError> {
         let bytes = batch.size_in_bytes() as u64;
         self.closing_on_failure("applying entries", |db| db.write_without_wal(batch))?;
@@ -228,7 +229,8 @@ impl State {
         Ok(position)
     }
 
-    /// Makes what is applied now durable, all column families at the same moment.
+    /// Makes what is applied now durable, all column families at the same moment. A full
+    /// disk leaves it in memory: then it can be tried again.
     pub(super) fn flush(&self) -> Result<(), StorageError> {
         let (reached, bytes) = (self.applied_index(), self.unflushed_bytes());
         let mut options = FlushOptions::default();
@@ -270,9 +272,13 @@ impl State {
         if self.is_closed() {
             return Err(StorageError::Closed);
         }
-        write(self.db()).map_err(|error| {
-            self.closed.store(true, Ordering::Release);
-            from_rocks(doing)(error)
+        write(self.db()).map_err(|error| match from_rocks(doing)(error) {
+            // Nothing was changed, and RocksDB takes writes again once there is space.
+            full @ StorageError::Full { .. } => full,
+            failure => {
+                self.close();
+                failure
+            }
         })
     }
 

@@ -11,6 +11,7 @@ mod corruption;
 mod crash;
 mod failure;
 mod format;
+mod full;
 mod identity;
 mod model;
 mod recovery;

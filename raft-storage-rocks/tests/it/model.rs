@@ -139,6 +139,7 @@ impl History {
             write_buffer_bytes: if random.one_in(2) { 64 << 10 } else { 64 << 20 },
             recent_bytes: [0, 4 << 10, 8 << 20][usize::try_from(random.below(3)).unwrap()],
             sync: false,
+            ..RocksOptions::default()
         };
         let mut history = Self {
             place: Place::new(),

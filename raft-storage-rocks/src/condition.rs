@@ -1,0 +1,70 @@
+//! How the store is, as the writer knows it and readers of `health` see it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use raft_core::StorageHealth;
+
+/// A sync that takes longer than this is reported as a stall.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Shared by the writer and the handles to it.
+#[derive(Default)]
+pub(crate) struct Condition {
+    is_closed: AtomicBool,
+    is_full: AtomicBool,
+    fails_next: AtomicBool,
+    sync_since: Mutex<Option<Instant>>,
+}
+
+impl Condition {
+    pub(crate) fn health(&self) -> StorageHealth {
+        if self.is_closed() {
+            return StorageHealth::Closed;
+        }
+        if self.is_full.load(Ordering::Acquire) {
+            return StorageHealth::Full;
+        }
+        let waited = self.sync_since().map(|since| since.elapsed());
+        match waited {
+            Some(since) if since > STALL => StorageHealth::Stalled { since },
+            _ => StorageHealth::Healthy,
+        }
+    }
+
+    /// Whether a write failed, so that no more are made.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Appends wait for space, or do not any more. Answers what was so before.
+    pub(crate) fn set_full(&self, is_full: bool) -> bool {
+        self.is_full.swap(is_full, Ordering::AcqRel)
+    }
+
+    /// The next write fails without reaching the disk.
+    pub(crate) fn fail_next_write(&self) {
+        self.fails_next.store(true, Ordering::Release);
+    }
+
+    /// Whether this write is the one that shall fail.
+    pub(crate) fn takes_failure(&self) -> bool {
+        self.fails_next.swap(false, Ordering::AcqRel)
+    }
+
+    /// A sync began, or none is under way.
+    pub(crate) fn syncs_since(&self, begun: Option<Instant>) {
+        *self.sync_since() = begun;
+    }
+
+    fn sync_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.sync_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

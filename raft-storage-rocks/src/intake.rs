@@ -1,0 +1,153 @@
+//! What waits for the writer: what was handed in, and what is put off while the disk
+//! has no room for it.
+//!
+//! Appends and repairs are put off, and what follows them in the same log, because its
+//! changes take effect in order. Votes and purges go on: they need little, and a purge
+//! makes room. Nobody who waits is told anything until there is space again, so nothing
+//! is acknowledged that is not written, and nothing is refused that may yet be.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use raft_core::StorageError;
+use tokio::sync::oneshot;
+
+use crate::change::Change;
+use crate::condition::Condition;
+use crate::room::Room;
+
+/// How often a full disk is asked whether there is space again.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Whoever waits for a change.
+pub(crate) type Outcome = oneshot::Sender<Result<(), StorageError>>;
+
+/// A change, and who waits for it.
+pub(crate) type Handed = (Change, Outcome);
+
+/// The writer's end of the queue.
+pub(crate) struct Intake {
+    queue: Receiver<Handed>,
+    put_off: VecDeque<Handed>,
+    room: Room,
+    condition: Arc<Condition>,
+}
+
+impl Intake {
+    pub(crate) const fn new(
+        queue: Receiver<Handed>,
+        room: Room,
+        condition: Arc<Condition>,
+    ) -> Self {
+        Self {
+            queue,
+            put_off: VecDeque::new(),
+            room,
+            condition,
+        }
+    }
+
+    /// The next change to write, as soon as there is one; nothing when the store closes.
+    pub(crate) fn next(&mut self) -> Option<Handed> {
+        loop {
+            if let Some(handed) = self.try_next() {
+                return Some(handed);
+            }
+            let handed = match self.put_off.is_empty() {
+                true => self.queue.recv().ok()?,
+                false => match self.queue.recv_timeout(ASK_EVERY) {
+                    Ok(handed) => handed,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    // Nobody waits any more for what was put off.
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                },
+            };
+            if let Some(handed) = self.admit(handed) {
+                return Some(handed);
+            }
+        }
+    }
+
+    /// The next change that can be written now.
+    pub(crate) fn try_next(&mut self) -> Option<Handed> {
+        if let Some((change, _)) = self.put_off.front()
+            && self.has_room_for(change.bytes())
+        {
+            let handed = self.put_off.pop_front();
+            if self.put_off.is_empty() {
+                self.has_room_again();
+            }
+            return handed;
+        }
+        while let Ok(handed) = self.queue.try_recv() {
+            if let Some(handed) = self.admit(handed) {
+                return Some(handed);
+            }
+        }
+        None
+    }
+
+    /// The disk refused a write for want of space: takes in what comes, for a while.
+    /// Answers whether anybody still waits.
+    pub(crate) fn wait_for_space(&mut self) -> bool {
+        self.is_full();
+        match self.queue.recv_timeout(ASK_EVERY) {
+            Ok(handed) => self.put_off.push_back(handed),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        true
+    }
+
+    /// Whether the disk, which refused a write, may have space for it by now.
+    pub(crate) fn has_space_for(&mut self, bytes: usize) -> bool {
+        self.room.takes(bytes)
+    }
+
+    /// What was refused is written.
+    pub(crate) fn space_is_found(&mut self) {
+        if self.put_off.is_empty() {
+            self.has_room_again();
+        }
+    }
+
+    /// Whether the disk may refuse the next write for want of space.
+    pub(crate) const fn is_tight(&self) -> bool {
+        self.room.is_tight()
+    }
+
+    /// Lets a change pass, or puts it off.
+    fn admit(&mut self, handed: Handed) -> Option<Handed> {
+        let change = &handed.0;
+        let log = change.log();
+        let mut before = self.put_off.iter();
+        let follows = log.is_some() && before.any(|(other, _)| other.log() == log);
+        let bytes = change.bytes();
+        if !follows && (bytes == 0 || self.has_room_for(bytes)) {
+            return Some(handed);
+        }
+        self.is_full();
+        self.put_off.push_back(handed);
+        None
+    }
+
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        self.condition.is_closed() || self.room.takes(bytes)
+    }
+
+    fn is_full(&self) {
+        if !self.condition.set_full(true) {
+            let (free, reserve) = self.room.figures();
+            tracing::error!(free, reserve, "the disk is full: appends wait for space");
+        }
+    }
+
+    fn has_room_again(&self) {
+        if self.condition.set_full(false) {
+            let (free, reserve) = self.room.figures();
+            tracing::info!(free, reserve, "the disk has space again");
+        }
+    }
+}

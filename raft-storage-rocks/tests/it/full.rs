@@ -1,0 +1,202 @@
+//! A disk that fills up: appends wait, nothing is refused or lost, and all goes on when
+//! there is space again.
+//!
+//! A small disk of its own is made for it, in memory, which only root may. Otherwise
+//! the tests say that they are skipped.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{
+    AppendBatch, Entry, GroupId, LogId, LogIndex, LogSlice, LogStore, RequestId, StableState,
+    StableStore, StorageHealth, StoredEntry,
+};
+use raft_storage_rocks::{RocksLogStore, RocksOptions, RocksStore, StoreError};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::support::{GROUP, append, entry, identity, vote_of};
+
+const OTHER: GroupId = GroupId::new(7);
+
+/// Longer than RocksDB waits before it looks for space again, which is 5 seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ENTRY_BYTES: usize = 64 << 10;
+
+/// A disk of 48 MiB, gone when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=48m", "none"]);
+        let mounted = mount.arg(directory.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(directory));
+        }
+        println!("skipped: only root may mount a small disk");
+        None
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("raft")
+    }
+
+    fn open(&self, reserve_bytes: u64) -> Result<RocksStore, StoreError> {
+        let options = RocksOptions {
+            write_buffer_bytes: 2 << 20,
+            recent_bytes: 1 << 20,
+            reserve_bytes,
+            ..RocksOptions::default()
+        };
+        RocksStore::open(self.path(), &options, identity(1, 1))
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.path().join("ballast")
+    }
+
+    /// Leaves so much free, at most.
+    fn leave_free(&self, bytes: u64) {
+        let free = fs4::available_space(self.0.path()).unwrap();
+        let ballast = vec![1; usize::try_from(free.saturating_sub(bytes)).unwrap()];
+        std::fs::write(self.ballast(), ballast).unwrap();
+    }
+
+    fn free_space(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.0.path()).status();
+        assert!(unmounted.unwrap().success(), "the small disk stays mounted");
+    }
+}
+
+fn large(index: u64) -> Entry {
+    let word = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    let id = LogId::new(1, index);
+    Entry::command(
+        id,
+        RequestId::default(),
+        word.repeat(ENTRY_BYTES / 8).into(),
+    )
+}
+
+async fn append_large(log: &RocksLogStore, index: u64) {
+    let batch = AppendBatch {
+        truncate_from: None,
+        entries: LogSlice::new(vec![large(index)]).unwrap(),
+    };
+    log.append(batch).await.unwrap();
+}
+
+/// Appends until one waits for space. Answers its index, and who waits for it.
+async fn append_until_full(log: &Arc<RocksLogStore>) -> (u64, JoinHandle<()>) {
+    for index in 1.. {
+        let log = Arc::clone(log);
+        let handle = Arc::clone(&log);
+        let appending = tokio::spawn(async move { append_large(&log, index).await });
+        while !appending.is_finished() {
+            if handle.health() == StorageHealth::Full {
+                return (index, appending);
+            }
+            assert_ne!(handle.health(), StorageHealth::Closed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        appending.await.unwrap();
+    }
+    unreachable!("the disk is small")
+}
+
+async fn assert_whole(store: &RocksStore, last: u64) {
+    let log = store.log_store(GROUP).unwrap();
+    assert_eq!(log.bounds().await.unwrap().last, LogId::new(1, last));
+    let (first, last) = (LogIndex::new(1), LogIndex::new(last));
+    let found = log.read(first, last, usize::MAX).await.unwrap();
+    let expected = (1..=last.get()).map(|index| StoredEntry::Entry(large(index)));
+    assert!(found.into_iter().eq(expected), "what was acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let store = disk.open(4 << 20).unwrap();
+    let log = Arc::new(store.log_store(GROUP).unwrap());
+    let other = store.log_store(OTHER).unwrap();
+    append(&other, None, vec![entry(1, 1), entry(1, 2)]).await;
+    disk.leave_free(16 << 20);
+
+    let (index, appending) = append_until_full(&log).await;
+    assert!(fs4::available_space(disk.path()).unwrap() > 2 << 20);
+    let vote = vote_of(0, 9);
+    store.stable_store(GROUP).save(vote).await.unwrap();
+    other.purge(LogId::new(1, 1)).await.unwrap();
+    let read = log.read(LogIndex::new(1), LogIndex::new(1), usize::MAX);
+    assert_eq!(read.await.unwrap(), [StoredEntry::Entry(large(1))]);
+    assert_eq!(log.bounds().await.unwrap().last, LogId::new(1, index - 1));
+    assert!(!appending.is_finished());
+
+    disk.free_space();
+    tokio::time::timeout(PATIENCE, appending)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(log.health(), StorageHealth::Healthy);
+    drop((log, other, store));
+
+    let store = disk.open(4 << 20).unwrap();
+    assert_whole(&store, index).await;
+    let vote = store.stable_store(GROUP).load().await.unwrap();
+    assert_eq!(vote, StableState::Saved(vote_of(0, 9)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_any_space_left_loses_nothing_and_is_written_again_later() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let store = disk.open(0).unwrap();
+    let log = Arc::new(store.log_store(GROUP).unwrap());
+    disk.leave_free(16 << 20);
+
+    let (index, appending) = append_until_full(&log).await;
+    let read = log.read(LogIndex::new(1), LogIndex::new(1), usize::MAX);
+    assert_eq!(read.await.unwrap(), [StoredEntry::Entry(large(1))]);
+    assert!(!appending.is_finished());
+
+    disk.free_space();
+    tokio::time::timeout(PATIENCE, appending)
+        .await
+        .unwrap()
+        .unwrap();
+    for index in index + 1..=index + 20 {
+        append_large(&log, index).await;
+    }
+    assert_eq!(log.health(), StorageHealth::Healthy);
+    drop((log, store));
+    assert_whole(&disk.open(0).unwrap(), index + 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_waits_for_space_can_be_closed_and_opened_again() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let store = disk.open(0).unwrap();
+    let log = Arc::new(store.log_store(GROUP).unwrap());
+    disk.leave_free(16 << 20);
+    let (index, appending) = append_until_full(&log).await;
+    appending.abort();
+    assert!(appending.await.unwrap_err().is_cancelled());
+    drop((log, store));
+
+    disk.free_space();
+    let store = disk.open(0).unwrap();
+    let last = store.log_store(GROUP).unwrap().bounds().await.unwrap().last;
+    // What was under way is there whole, or not at all.
+    assert!((index - 1..=index).contains(&last.index.get()), "{last}");
+    assert_whole(&store, last.index.get()).await;
+}
