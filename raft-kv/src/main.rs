@@ -9,7 +9,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let outcome = run(cli::Cli::parse());
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: cli::Cli) -> anyhow::Result<()> {
+fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -25,8 +25,9 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         match cli.verb {
             cli::Verb::Server(arguments) => cli::server::run(arguments).await?,
             cli::Verb::Dev(arguments) => cli::dev::run(arguments).await?,
+            cli::Verb::Log(arguments) => return cli::log::run(&arguments),
             cli::Verb::Cert(arguments) => cli::cert::run(&arguments)?,
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

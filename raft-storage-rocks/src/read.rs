@@ -136,6 +136,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where the run begins that governs `index`, as far as that can be told.
+    pub(crate) fn run_of(&self, index: LogIndex) -> Result<LogIndex, StorageError> {
+        Ok(self.walk().at(index)?.first)
+    }
+
     fn walk(&self) -> Walk<'_> {
         let rows = self.snapshot.raw_iterator_cf(keys::family(self.db, META));
         Walk::new(rows, self.group)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ use crate::log_store::RocksLogStore;
 use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
+use crate::survey::{Finding, Survey, Surveyed};
 use crate::watermark::Watermark;
 use crate::writer::{Writer, says_full};
 
@@ -75,19 +77,26 @@ impl RocksStore {
     /// When there is no store, or as in [`RocksStore::open`].
     pub fn identity_in(path: impl AsRef<Path>) -> Result<Option<Identity>, StoreError> {
         let path = path.as_ref();
-        if !holds_database(path) {
-            return Err(StoreError::Foreign {
-                path: path.into(),
-                reason: "there is no database".into(),
-            });
-        }
-        let mut database = RocksOptions::default().database();
-        database.create_if_missing(false);
-        database.create_missing_column_families(false);
-        refuse_other_databases(&database, path)?;
-        let db = DB::open_cf_for_read_only(&database, path, COLUMN_FAMILIES, false)
-            .map_err(|source| cannot_open(path, source))?;
-        identity::stored(&db, path)
+        identity::stored(&open_read_only(path)?, path)
+    }
+
+    /// Reads everything, at most so many bytes a second, while the store is in use, and
+    /// hands each damaged thing to `found`. Blocks; damage is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn scrub(
+        &self,
+        bytes_per_second: Option<NonZeroU64>,
+        mut found: impl FnMut(Finding),
+    ) -> Result<Surveyed, StorageError> {
+        let survey = Survey {
+            db: &self.db,
+            directory: self.db.path(),
+            first_life: self.identity.incarnation,
+        };
+        survey.scrub(bytes_per_second, &mut found)
     }
 
     /// The log of `group`. Handles to the same log may be used side by side.
@@ -146,17 +155,48 @@ fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<()
     }
 }
 
-/// Refuses a database that recovered less than was acknowledged.
+/// Opens a database that is there, to look at it.
+pub(crate) fn open_read_only(path: &Path) -> Result<DB, StoreError> {
+    if !holds_database(path) {
+        return Err(StoreError::Foreign {
+            path: path.into(),
+            reason: "there is no database".into(),
+        });
+    }
+    let mut database = RocksOptions::default().database();
+    database.create_if_missing(false);
+    database.create_missing_column_families(false);
+    refuse_other_databases(&database, path)?;
+    DB::open_cf_for_read_only(&database, path, COLUMN_FAMILIES, false)
+        .map_err(|source| cannot_open(path, source))
+}
+
 fn open_watermark(
     db: &DB,
     path: &Path,
     options: &RocksOptions,
 ) -> Result<Option<Watermark>, StoreError> {
     let (watermark, acknowledged) =
-        Watermark::open(path).map_err(|source| StoreError::Watermark {
-            path: path.into(),
-            source,
-        })?;
+        Watermark::open(path).map_err(|source| no_watermark(path, source))?;
+    check_recovered(db, path, acknowledged)?;
+    // Without syncs nothing is known to be durable, and a watermark could be ahead.
+    Ok(options.sync.then_some(watermark))
+}
+
+/// Refuses a database that holds less than was acknowledged.
+pub(crate) fn check_watermark(db: &DB, path: &Path) -> Result<(), StoreError> {
+    let acknowledged = Watermark::read(path).map_err(|source| no_watermark(path, source))?;
+    check_recovered(db, path, acknowledged)
+}
+
+fn no_watermark(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Watermark {
+        path: path.into(),
+        source,
+    }
+}
+
+fn check_recovered(db: &DB, path: &Path, acknowledged: Option<u64>) -> Result<(), StoreError> {
     let found = db.latest_sequence_number();
     match acknowledged {
         Some(acknowledged) if found < acknowledged => Err(StoreError::Damaged {
@@ -166,8 +206,7 @@ fn open_watermark(
                  were acknowledged"
             ),
         }),
-        // Without syncs nothing is known to be durable, and a watermark could be ahead.
-        _ => Ok(options.sync.then_some(watermark)),
+        _ => Ok(()),
     }
 }
 

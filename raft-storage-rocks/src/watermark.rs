@@ -45,6 +45,15 @@ impl Watermark {
         Ok((Self { file }, decode(&bytes)))
     }
 
+    /// How far the store in a directory had acknowledged, if that is known.
+    pub(crate) fn read(directory: &Path) -> io::Result<Option<u64>> {
+        match std::fs::read(directory.join(FILE_NAME)) {
+            Ok(bytes) => Ok(decode(&bytes[..bytes.len().min(LENGTH)])),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A handle that syncs the file from another thread.
     pub(crate) fn sync_handle(&self) -> io::Result<WatermarkSync> {
         let file = self.file.try_clone()?;

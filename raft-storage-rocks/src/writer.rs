@@ -13,13 +13,14 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use raft_core::{StorageError, StorageHealth};
-use rocksdb::{DB, WriteBatch, WriteOptions};
+use rocksdb::{DB, FlushOptions, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
 use crate::change::{Batch, Change, Effect};
 use crate::condition::Condition;
 use crate::intake::{Handed, Intake, Outcome};
 use crate::keeper::Keeper;
+use crate::keys::{COLUMN_FAMILIES, family};
 use crate::metrics::WriterMetrics;
 use crate::options::RocksOptions;
 use crate::room::Room;
@@ -148,6 +149,23 @@ impl Disk {
                 }
             }
             self.write(&mut changes, bytes, intake);
+        }
+        self.leave();
+    }
+
+    /// A clean close: what is in memory goes to table files, so that the next open
+    /// replays nothing, and damage until then is damage to a file whose blocks say what
+    /// they hold, and not to the write-ahead log, without which the rest of it is lost.
+    fn leave(&self) {
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        let families = COLUMN_FAMILIES.map(|name| family(&self.db, name));
+        let families: Vec<_> = families.iter().collect();
+        if !self.condition.is_closed()
+            && let Err(error) = self.db.flush_cfs_opt(&families, &options)
+        {
+            // The write-ahead log has it all.
+            tracing::warn!(%error, "cannot flush the log when it is closed");
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod cert;
 pub(crate) mod dev;
+pub(crate) mod log;
 pub(crate) mod server;
 
 /// A replicated key-value server that speaks the etcd v3 API
@@ -20,6 +21,8 @@ pub(crate) enum Verb {
     Server(Box<server::Arguments>),
     /// Run a cluster of three nodes on this machine, to try things out
     Dev(dev::Arguments),
+    /// Look at the log of a node that does not run
+    Log(log::Arguments),
     /// Make certificates for a cluster that is not for production
     Cert(cert::Arguments),
 }

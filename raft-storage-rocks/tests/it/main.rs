@@ -16,3 +16,4 @@ mod identity;
 mod model;
 mod recovery;
 mod support;
+mod survey;

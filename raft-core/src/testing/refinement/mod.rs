@@ -255,7 +255,7 @@ impl Refinement {
         let now = step.now;
         let candidate = voted_for.filter(|_| voted_for != self.replica(step.id()).ballot.vote);
         if let Some(candidate) = candidate {
-            let asked = step.is_asked_by(candidate);
+            let asked = step.is_asked_by(candidate, current_term);
             let vote = Action::Vote {
                 candidate,
                 asked,

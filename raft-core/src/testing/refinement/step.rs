@@ -105,10 +105,14 @@ impl Step<'_> {
         self.causes.iter().filter_map(|cause| cause.pre_vote)
     }
 
-    /// Whether `candidate` asked as one that nobody asked to take over.
-    pub(super) fn is_asked_by(&self, candidate: ReplicaId) -> bool {
-        let mut causes = self.causes.iter();
-        causes.any(|cause| cause.is_plain && cause.candidate == Some(candidate))
+    /// Whether `candidate` asked for a vote in `term` only as one that nobody asked to take
+    /// over. It may have asked in other terms, too.
+    pub(super) fn is_asked_by(&self, candidate: ReplicaId, term: Term) -> bool {
+        let asks = |cause: &&Cause| {
+            cause.candidate == Some(candidate) && cause.told == Some((candidate, term))
+        };
+        let mut requests = self.causes.iter().filter(asks).peekable();
+        requests.peek().is_some() && requests.all(|cause| cause.is_plain)
     }
 
     /// Who asked for a vote in a term that the step went beyond, and whether nobody asked

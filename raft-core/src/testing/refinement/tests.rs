@@ -33,17 +33,7 @@ fn asked() -> Asked {
     let restored = Restored::new_group(founders.as_ref().clone());
     let mut raft = Raft::restore(config, restored, Timestamp::ZERO).unwrap();
     campaigns(&mut refinement, candidate, voter);
-    let last_log = LogId::ZERO;
-    let input = Input::Message(Envelope {
-        group: raft.config().group,
-        from: candidate,
-        to: voter,
-        term: Term::new(1),
-        message: Message::RequestVote(RequestVote {
-            last_log,
-            leadership_transfer: false,
-        }),
-    });
+    let input = request(1, false);
     let cause = Cause::of(&input);
     raft.handle(now, input);
     let outputs = std::iter::from_fn(|| raft.poll_output()).collect();
@@ -54,6 +44,20 @@ fn asked() -> Asked {
         cause,
         now,
     }
+}
+
+/// The candidate asks the voter.
+fn request(term: u64, leadership_transfer: bool) -> Input {
+    Input::Message(Envelope {
+        group: Default::default(),
+        from: ReplicaId::first(1),
+        to: ReplicaId::first(2),
+        term: Term::new(term),
+        message: Message::RequestVote(RequestVote {
+            last_log: LogId::ZERO,
+            leadership_transfer,
+        }),
+    })
 }
 
 /// The candidate asks in term 1, with the word of `friend`.
@@ -137,6 +141,24 @@ fn a_vote_while_a_leader_may_be_there_is_refused() {
     let early = Timestamp::ZERO;
     let reason = asked.explain(asked.patience(), early).unwrap_err();
     assert!(reason.contains("it heard a leader"), "{reason}");
+}
+
+/// Seed 48005 of swarm: both requests of a candidate came in one step.
+#[test]
+fn who_asks_in_two_terms_may_be_wanted_in_one_of_them() {
+    let asked = asked();
+    let causes = [(1, false), (2, true)].map(|(term, wanted)| Cause::of(&request(term, wanted)));
+    let step = Step {
+        now: asked.now,
+        patience: asked.patience(),
+        causes: &causes,
+        status: &asked.raft.status(),
+        outputs: &[],
+    };
+    let candidate = ReplicaId::first(1);
+    assert!(step.is_asked_by(candidate, Term::new(1)));
+    assert!(!step.is_asked_by(candidate, Term::new(2)));
+    assert!(!step.is_asked_by(candidate, Term::new(3)));
 }
 
 #[test]
