@@ -114,12 +114,23 @@ pub(crate) fn prepare_and_build() -> Result<()> {
 impl Cluster {
     /// A new, empty cluster that ends with us, in `name` under the build folder.
     pub(crate) fn fresh(name: &str) -> Result<Self> {
+        Self::fresh_on(name, |_, _| Ok(()))
+    }
+
+    /// The same, with data directories that `prepare` may put something in the place of.
+    pub(crate) fn fresh_on(
+        name: &str,
+        mut prepare: impl FnMut(u64, &Path) -> Result<()>,
+    ) -> Result<Self> {
         let target_dir = util::target_dir()?;
         let dir = target_dir.join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
         let mut cluster = Self::open(dir, target_dir, false)?;
+        for node in NODES {
+            prepare(node, &cluster.dir.join(format!("node-{node}/data")))?;
+        }
         for node in NODES {
             cluster.start(node)?;
         }
@@ -179,7 +190,8 @@ impl Cluster {
         util::output_of(command.arg(folder)).map(drop)
     }
 
-    fn server(&self) -> PathBuf {
+    /// The program that the nodes run.
+    pub(crate) fn server(&self) -> PathBuf {
         self.target_dir.join("debug/raft-kv")
     }
 
@@ -215,11 +227,15 @@ impl Cluster {
     /// Ends the nodes and removes what they stored. Not after a failure: then data and
     /// logs are what there is to look at.
     pub(crate) fn discard(mut self) -> Result<()> {
-        for member in &mut self.members {
-            member.process.terminate()?;
-        }
+        self.end()?;
         fs::remove_dir_all(&self.dir)
             .with_context(|| format!("cannot remove {}", self.dir.display()))
+    }
+
+    /// Ends the nodes.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let mut members = self.members.iter_mut();
+        members.try_for_each(|member| member.process.terminate())
     }
 
     /// Starts one node.
@@ -235,7 +251,8 @@ impl Cluster {
         self.process(node)?.kill()
     }
 
-    fn terminate(&mut self, node: u64) -> Result<()> {
+    /// Stops one node (SIGTERM), and returns when it has ended.
+    pub(crate) fn terminate(&mut self, node: u64) -> Result<()> {
         self.process(node)?.terminate()
     }
 

@@ -22,6 +22,7 @@ mod soak;
 mod test;
 mod tidy;
 mod tla;
+mod torture;
 mod util;
 
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ enum Verb {
     Members(members::Arguments),
     /// Freezes the leader under load; no read may be stale, no write lost
     Pause(pause::Arguments),
+    /// Cuts the power of all disks, fills them, and damages them; nothing may be lost
+    Torture(torture::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
         Verb::Members(arguments) => members::run(&arguments),
         Verb::Pause(arguments) => pause::run(&arguments),
+        Verb::Torture(arguments) => torture::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {
