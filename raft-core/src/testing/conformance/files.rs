@@ -56,8 +56,8 @@ impl<From, Disk, S> Handling<From, Disk, S> {
 
 /// A store that writes through a [`Directory`].
 ///
-/// It is crashed with all that a power cut may do, stopped between any two operations,
-/// and made to fail.
+/// It is crashed with all that a power cut may do and stopped between any two operations,
+/// and each operation fails once, be it a write, a sync or a rename.
 pub struct FileHarness<S> {
     disk: RecordedDisk,
     handling: Handling<Directory, RecordedDisk, S>,
@@ -125,6 +125,15 @@ impl<S: LogStore> LogStoreHarness for FileHarness<S> {
         self.disk.stop_after(operations);
         true
     }
+
+    async fn fail_after(&mut self, _store: &S, operations: u64) -> bool {
+        self.disk.fail_after(operations);
+        true
+    }
+
+    async fn has_failed(&mut self, _store: &S) -> bool {
+        self.disk.has_failed()
+    }
 }
 
 #[async_trait]
@@ -152,6 +161,15 @@ impl<S: StableStore> StableStoreHarness for FileHarness<S> {
     async fn stop_after(&mut self, _store: &S, operations: u64) -> bool {
         self.disk.stop_after(operations);
         true
+    }
+
+    async fn fail_after(&mut self, _store: &S, operations: u64) -> bool {
+        self.disk.fail_after(operations);
+        true
+    }
+
+    async fn has_failed(&mut self, _store: &S) -> bool {
+        self.disk.has_failed()
     }
 }
 

@@ -22,6 +22,7 @@
 
 pub(in crate::testing) mod chunks;
 mod cut_off;
+mod failing;
 pub mod files;
 mod history;
 pub mod log_store;
@@ -66,6 +67,7 @@ macro_rules! log_store_conformance {
                 a_reset_interrupted_by_a_crash_is_all_or_nothing,
                 a_reset_cut_off_at_any_operation_is_all_or_nothing,
                 after_a_failed_write_the_store_is_closed,
+                after_any_failed_operation_the_log_is_closed,
             });
         }
     };
@@ -95,6 +97,7 @@ macro_rules! stable_store_conformance {
                 a_vote_is_kept_with_its_life,
                 a_lost_vote_is_followed_by_one_of_the_next_life,
                 after_a_failed_save_the_store_is_closed,
+                after_any_failed_operation_the_vote_is_closed,
             });
         }
     };

@@ -8,7 +8,8 @@
 //! of files go back to where the directory was synced last. It shows a sync that is
 //! missing, too early, or of the wrong file, a directory that was not synced after a
 //! rename, and what depends on the order of two writes. It can stop between any two
-//! operations. What it cannot show is what only a real file system does.
+//! operations, and each can fail: a sync that fails may give up for good what it was to make
+//! durable. What it cannot show is what only a real file system does.
 //!
 //! To use it a store is written against a small trait of its own, which it implements
 //! once with `std::fs` and once with [`Directory`].
@@ -25,6 +26,8 @@
 mod copied;
 mod directory;
 mod model;
+#[cfg(test)]
+mod tests;
 
 pub use copied::CopiedDirectory;
 pub use directory::{Directory, RecordedDisk};
