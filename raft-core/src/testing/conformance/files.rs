@@ -175,8 +175,8 @@ impl<S: StableStore> StableStoreHarness for FileHarness<S> {
 
 /// A store that uses the file system itself.
 ///
-/// It goes on in a copy of its directory after a crash, with the tail torn that no
-/// call has returned for. A missing sync does not show; see
+/// It goes on in a copy of its directory after a crash, in which is torn what no
+/// call has returned for, nor opening. A missing sync does not show; see
 /// [`crate::testing::files`].
 pub struct CopyHarness<S> {
     directory: Arc<Mutex<CopiedDirectory>>,
@@ -220,11 +220,11 @@ impl<S> CopyHarness<S> {
 
     async fn open_store(&mut self) -> Watched<S> {
         let path = self.lock().path();
-        let opened = (self.handling.open)(path);
-        Watched {
-            store: opened.await,
-            directory: Arc::clone(&self.directory),
-        }
+        let store = (self.handling.open)(path).await;
+        // A store that is open has made durable what opening wrote.
+        note_return(&self.directory);
+        let directory = Arc::clone(&self.directory);
+        Watched { store, directory }
     }
 
     fn crash_directory(&self) {
@@ -286,15 +286,16 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     fn returned<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
         if result.is_ok() {
-            let mut directory = self
-                .directory
-                .lock()
-                .expect("no holder of this lock panics");
-            let noted = directory.call_returned();
-            noted.expect("the directory of a test can be read");
+            note_return(&self.directory);
         }
         result
     }
+}
+
+fn note_return(directory: &Mutex<CopiedDirectory>) {
+    let mut directory = directory.lock().expect("no holder of this lock panics");
+    let noted = directory.call_returned();
+    noted.expect("the directory of a test can be read");
 }
 
 #[async_trait]

@@ -15,9 +15,9 @@
 //! once with `std::fs` and once with [`Directory`].
 //!
 //! [`CopiedDirectory`] is for a store that uses `std::fs` itself. A crash copies the
-//! directory as the operating system shows it, and cuts or zeroes what was written since
-//! a call returned last. It shows appends that are not atomic and tails that are read as
-//! good. It **cannot** show a missing sync: nobody tells it what was synced, so it
+//! directory as the operating system shows it, and tears what was written into files since
+//! a call returned last. It shows appends and overwrites that are not atomic, and tails that
+//! are read as good. It **cannot** show a missing sync: nobody tells it what was synced, so it
 //! never takes back what a call wrote that returned.
 //!
 //! [`FileHarness`](super::conformance::files::FileHarness) makes a conformance harness
