@@ -150,6 +150,7 @@ macro_rules! network_conformance {
 
             $crate::conformance_tests!(network, $harness, $test, {
                 sending_returns_at_once_whatever_the_peer_does,
+                what_is_dropped_is_counted,
                 what_waits_for_a_peer_is_bounded,
                 an_urgent_message_does_not_wait_behind_entries,
                 messages_arrive_as_they_were_sent,
@@ -161,6 +162,8 @@ macro_rules! network_conformance {
                 a_snapshot_given_up_ends_with_an_error,
                 a_snapshot_is_given_up_for_another_of_its_group,
                 nobody_waits_for_a_snapshot_whose_link_stays_cut,
+                a_snapshot_ends_when_its_receivers_transport_stops,
+                nobody_goes_on_with_a_snapshot_but_who_began_it,
                 the_sender_hears_of_progress,
             });
         }
