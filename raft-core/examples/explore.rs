@@ -8,15 +8,20 @@
 //!
 //! `raft_core::testing::explore` says what is one state, and what is left out. The exit
 //! status is 0 if all states within the depth keep to the rules, 1 if one step does not,
-//! 2 if time was up before.
+//! 2 if the run itself is not valid: its words ask for what cannot be, time was up before,
+//! or standard output could not be written.
+
+#[path = "sim/output.rs"]
+mod output;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use output::{Output, complain};
 use raft_core::testing::explore::{Beginning, Exploration, Scope, explore};
 
 const USAGE: &str = "\
-usage: explore [--from start|leader|contest] [--depth N] [--deepen] [--minutes M] [--jobs N]
+usage: explore [--from start|leader|contest] [--depth N | --deepen] [--minutes M] [--jobs N]
                [--terms N] [--entries N] [--crashes N] [--deadlines N] [--silences N]";
 
 struct Options {
@@ -26,25 +31,44 @@ struct Options {
     jobs: usize,
 }
 
+/// All states keep to the rules.
+const SOUND: u8 = 0;
+/// A step does not.
+const VIOLATED: u8 = 1;
+/// The run says nothing, or could not say it.
+const INVALID: u8 = 2;
+
 fn main() -> ExitCode {
-    let options = match parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
     // A counterexample quotes the panic; the rest of it says nothing more.
     std::panic::set_hook(Box::new(|_| {}));
-    run(&options)
+    let output = Output::to(std::io::stdout());
+    ExitCode::from(answer(std::env::args().skip(1), &output))
+}
+
+/// Does what the command line asks for. Answers the status to end with.
+fn answer(words: impl Iterator<Item = String>, output: &Output) -> u8 {
+    let status = match parse(words) {
+        Ok(Some(options)) => run(&options, output),
+        Ok(None) => {
+            output.line(USAGE);
+            SOUND
+        }
+        Err(error) => {
+            complain(format_args!("error: {error}\n\n{USAGE}"));
+            INVALID
+        }
+    };
+    match output.finish() {
+        Ok(()) => status,
+        Err(error) => {
+            complain(format_args!("error: {error}"));
+            if status == SOUND { INVALID } else { status }
+        }
+    }
 }
 
 /// Explores to the depth, or deeper and deeper until time is up.
-fn run(options: &Options) -> ExitCode {
+fn run(options: &Options, output: &Output) -> u8 {
     let started = Instant::now();
     let mut depth = if options.deepens {
         1
@@ -61,14 +85,13 @@ fn run(options: &Options) -> ExitCode {
         let left = options.limit.saturating_sub(started.elapsed());
         let explored = explore(scope, options.jobs, left);
         if let Some(counterexample) = &explored.violation {
-            eprintln!(
-                "a step that no rule allows, after {} states:",
-                explored.states
-            );
-            eprintln!("{counterexample}");
-            return ExitCode::from(1);
+            let states = explored.states;
+            complain(format_args!(
+                "a step that no rule allows, after {states} states:\n{counterexample}"
+            ));
+            return VIOLATED;
         }
-        report(scope, &explored, began.elapsed());
+        output.line(report(scope, &explored, began.elapsed()));
         let is_complete = explored.is_complete;
         if is_complete {
             deepest = Some((depth, explored));
@@ -78,24 +101,20 @@ fn run(options: &Options) -> ExitCode {
         }
         depth += 1;
     }
-    match deepest {
-        Some((depth, explored)) => {
-            println!("every state within {depth} steps keeps to the rules; what happened:");
-            for (name, count) in &explored.actions {
-                println!("{count:>12}  {name}");
-            }
-            ExitCode::SUCCESS
-        }
-        None => {
-            eprintln!(
-                "time was up before all states were visited: give less depth or more minutes"
-            );
-            ExitCode::from(2)
-        }
+    let Some((depth, explored)) = deepest else {
+        complain("time was up before all states were visited: give less depth or more minutes");
+        return INVALID;
+    };
+    output.line(format_args!(
+        "every state within {depth} steps keeps to the rules; what happened:"
+    ));
+    for (name, count) in &explored.actions {
+        output.line(format_args!("{count:>12}  {name}"));
     }
+    SOUND
 }
 
-fn report(scope: Scope, explored: &Exploration, elapsed: Duration) {
+fn report(scope: Scope, explored: &Exploration, elapsed: Duration) -> String {
     let (from, depth) = (scope.from.name(), scope.depth);
     let (states, transitions) = (explored.states, explored.transitions);
     let how = if explored.is_complete {
@@ -103,10 +122,10 @@ fn report(scope: Scope, explored: &Exploration, elapsed: Duration) {
     } else {
         "not all, time was up:"
     };
-    println!(
+    format!(
         "from {from}, {depth:>2} steps: {how} {states} states, {transitions} transitions, {:.1} s",
         elapsed.as_secs_f64()
-    );
+    )
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
@@ -116,10 +135,12 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
         limit: Duration::from_secs(30 * 60),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
     };
+    let mut has_depth = false;
     while let Some(word) = words.next() {
         if word == "--help" {
             return Ok(None);
         }
+        has_depth |= word == "--depth";
         if word == "--deepen" {
             options.deepens = true;
             continue;
@@ -128,6 +149,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, Str
             .next()
             .ok_or_else(|| format!("{word} takes a value"))?;
         take(&mut options, &word, &value)?;
+    }
+    if options.deepens && has_depth {
+        return Err("--deepen finds the depth itself; give it or --depth, not both".into());
     }
     Ok(Some(options))
 }
@@ -155,4 +179,40 @@ fn take(options: &mut Options, word: &str, value: &str) -> Result<(), String> {
         _ => return Err(format!("{word} is not known")),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> impl Iterator<Item = String> {
+        line.split_whitespace().map(str::to_owned)
+    }
+
+    fn status(line: &str, to: impl std::io::Write + Send + 'static) -> u8 {
+        answer(words(line), &Output::to(to))
+    }
+
+    #[test]
+    fn a_depth_is_given_or_found() {
+        for line in ["--deepen --depth 3", "--depth 3 --deepen"] {
+            let refused = parse(words(line)).err().unwrap_or_default();
+            assert!(refused.contains("not both"), "{line}: {refused}");
+            assert_eq!(status(line, std::io::sink()), INVALID, "{line}");
+        }
+    }
+
+    #[test]
+    fn who_stops_reading_changes_nothing() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(status("--depth 2", writer), SOUND);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_standard_output_makes_the_run_invalid() {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        assert_eq!(status("--depth 2", full), INVALID);
+    }
 }

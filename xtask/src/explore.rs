@@ -50,7 +50,14 @@ impl Arguments {
 }
 
 /// Builds the explorer, then lets it go from one beginning after the other.
+///
+/// Ends with 0 when all that was visited keeps to the rules, 1 when a step does not, and 2
+/// when the run itself is not valid.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    explore(arguments).map_err(util::or_invalid)
+}
+
+fn explore(arguments: &Arguments) -> Result<()> {
     for from in arguments.beginnings() {
         let status = sim::build("explore")?
             .args(arguments.for_explorer(from))

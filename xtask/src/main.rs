@@ -25,6 +25,7 @@ mod tla;
 mod torture;
 mod util;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -101,10 +102,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\nfailed: {error:#}");
-            let status = error.downcast_ref::<util::Exit>();
-            let status = status.and_then(|exit| u8::try_from(exit.0).ok());
-            status.map_or(ExitCode::FAILURE, ExitCode::from)
+            // Whoever closed standard error does not want to read it, and the status stands.
+            let _ = writeln!(std::io::stderr(), "\nfailed: {error:#}");
+            ExitCode::from(util::status_of(&error))
         }
     }
 }

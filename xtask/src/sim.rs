@@ -1,6 +1,8 @@
 //! `cargo xtask sim`: many seeds of the simulator, optimised, with every assertion on.
 //!
-//! The simulator itself is `raft_core::testing`; its example `sim` is started here.
+//! The simulator itself is `raft_core::testing`; its example `sim` is started here. The
+//! verb ends with 0 when nothing was violated, 1 when something was, and 2 when the run
+//! itself is not valid: refused words, a build that failed and a limit that was hit, too.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
     /// How long faults last, in simulated milliseconds
     #[arg(long, value_name = "MS")]
     fault_time: Option<u64>,
-    /// Stop as failed after this many minutes
+    /// Stop as not valid after this many minutes
     #[arg(long, default_value_t = 30)]
     limit_minutes: u64,
 }
@@ -103,13 +105,17 @@ impl Arguments {
 
     /// No run with a time of its own is cut short.
     fn limit(&self) -> Duration {
-        let minutes = self.minutes.map_or(0, |minutes| minutes + 2);
+        let minutes = self.minutes.map_or(0, |minutes| minutes.saturating_add(2));
         Duration::from_secs(self.limit_minutes.max(minutes).saturating_mul(60))
     }
 }
 
 /// Builds the simulator, then runs it within the limit.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    simulate(arguments).map_err(util::or_invalid)
+}
+
+fn simulate(arguments: &Arguments) -> Result<()> {
     arguments.check()?;
     let mut command = build("sim")?;
     command.args(arguments.for_simulator());
@@ -207,6 +213,9 @@ mod tests {
             assert!(refusal(words).contains("a page shows one run"), "{words}");
         }
         assert!(refusal("--seeds 1 --trace 7").contains("name it FILE.html"));
+        // Nothing was violated, nor was anything run.
+        let refused = run(&parsed("--seed 7 --trace x.html")).unwrap_err();
+        assert_eq!(util::status_of(&refused), 2);
     }
 
     #[test]
@@ -220,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_no_clock_holds_is_the_simulators_to_refuse() {
+        let words = format!("--minutes {}", u64::MAX);
+
+        assert_eq!(parsed(&words).limit(), Duration::from_secs(u64::MAX));
+        assert_eq!(parsed(&words).for_simulator().join(" "), words);
+    }
+
+    #[test]
     fn a_simulator_that_does_not_end_is_stopped() {
         let mut endless = Command::new("sh");
         endless.args(["-c", "while :; do :; done"]);
@@ -227,5 +244,6 @@ mod tests {
         let error = run_within(&mut endless, Duration::ZERO).unwrap_err();
 
         assert!(error.to_string().contains("give fewer seeds"));
+        assert_eq!(util::status_of(&util::or_invalid(error)), 2);
     }
 }

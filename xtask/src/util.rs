@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 /// A program that was started ended with this status, has said why, and ours is the same.
 #[derive(Debug)]
@@ -19,6 +19,22 @@ impl std::fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// The error of a verb that ends with 1 for a finding only: whatever did not say how to
+/// end says that the run itself is not valid, with 2.
+pub(crate) fn or_invalid(error: Error) -> Error {
+    match error.is::<Exit>() {
+        true => error,
+        false => Error::new(Exit(2)).context(format!("{error:#}")),
+    }
+}
+
+/// The status to end with after `error`.
+pub(crate) fn status_of(error: &Error) -> u8 {
+    let status = error.downcast_ref::<Exit>();
+    let status = status.and_then(|exit| u8::try_from(exit.0).ok());
+    status.unwrap_or(1)
+}
 
 /// The folder of the workspace, wherever cargo was called.
 pub(crate) fn workspace_root() -> PathBuf {
@@ -226,6 +242,18 @@ mod tests {
         let error = wait_for::<()>("a miracle", Duration::ZERO, || Ok(None)).unwrap_err();
 
         assert_eq!(error.to_string(), "waited 0 s for a miracle");
+    }
+
+    #[test]
+    fn what_found_nothing_out_ends_with_2_and_a_finding_with_1() {
+        let finding = || Error::new(Exit(1)).context("the simulation");
+        let failed = run(Command::new("sh").args(["-c", "exit 101"])).unwrap_err();
+
+        assert_eq!(status_of(&or_invalid(finding())), 1);
+        assert_eq!(status_of(&failed), 1);
+        let invalid = or_invalid(failed);
+        assert_eq!(status_of(&invalid), 2);
+        assert!(format!("{invalid:#}").starts_with("`sh -c exit 101` ended with"));
     }
 
     #[test]

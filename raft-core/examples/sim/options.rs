@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use raft_core::testing::sim::{Aim, FAULTS, Plan};
@@ -24,8 +24,15 @@ usage: sim [--seeds N | --minutes M] [--seed S] [--plan NAME] [--jobs J] [--json
   --fault-time MS   how long faults last, in simulated milliseconds
   --first           stop at the first violation, and report it as it is
 
-Ends with status 0 when nothing was violated, 1 when something was, and 2 when the
-run says nothing: it met too few situations, or the same seed went two ways.";
+Ends with status 0 when nothing was violated, 1 when something was, and 2 when the run
+itself is not valid: these words ask for what cannot be, it met too few situations, the
+same seed went two ways, or what was asked for could not be written.";
+
+/// The longest time of faults: a simulated day, far more than memory holds the past of.
+const MOST_FAULT_TIME: u64 = 24 * 60 * 60 * 1000;
+
+/// The most minutes to run: a year.
+const MOST_MINUTES: u64 = 365 * 24 * 60;
 
 /// What the command line asks for.
 pub(crate) struct Options {
@@ -55,9 +62,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
         match argument.as_str() {
             "--seeds" => count = Some(number(&argument, &value()?)?),
             "--seed" => first = Some(number(&argument, &value()?)?),
-            "--minutes" => minutes = Some(number(&argument, &value()?)?),
+            "--minutes" => minutes = Some(at_most(MOST_MINUTES, &argument, &value()?)?),
             "--jobs" => jobs = Some(number(&argument, &value()?)?),
-            "--fault-time" => fault_time = Some(number(&argument, &value()?)?),
+            "--fault-time" => {
+                fault_time = Some(at_most(MOST_FAULT_TIME, &argument, &value()?)?);
+            }
             "--plan" => aim = value()?.parse()?,
             "--without" => without = faults(&value()?)?,
             "--json" => json = true,
@@ -91,13 +100,21 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
     if actions.is_some() && count != Some(1) {
         return Err("--actions tells of one run; give `--seeds 1 --seed S` with it".into());
     }
-    if count == Some(0) {
-        return Err("no seeds say nothing; give `--seeds` 1 or more".into());
+    if count == Some(0) || minutes == Some(0) {
+        return Err("no seeds say nothing; give `--seeds` or `--minutes` 1 or more".into());
+    }
+    if let (Some(page), Some(actions)) = (&page, &actions)
+        && is_same_file(page, actions)
+    {
+        return Err(format!(
+            "--trace and --actions both name {}; give each a file of its own",
+            page.display()
+        ));
     }
     Ok(Some(Options {
         first: first.unwrap_or(0),
         count,
-        time: minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        time: minutes.map(|minutes| Duration::from_secs(minutes * 60)),
         jobs: jobs.clamp(1, 1024),
         json,
         is_first_enough,
@@ -120,6 +137,31 @@ fn page_file(name: &str) -> Result<PathBuf, String> {
 fn number(argument: &str, text: &str) -> Result<u64, String> {
     let number = text.parse::<u64>();
     number.map_err(|_| format!("{argument} needs a number, not {text:?}"))
+}
+
+fn at_most(limit: u64, argument: &str, text: &str) -> Result<u64, String> {
+    let number = number(argument, text)?;
+    match number <= limit {
+        true => Ok(number),
+        false => Err(format!("{argument} takes {limit} at most, not {number}")),
+    }
+}
+
+/// Whether both name one file, however they say it.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let whole = path.canonicalize();
+        // A file that is not there yet is in a folder that is.
+        whole.unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = Path::new(".").join(folder);
+                let folder = folder.canonicalize().unwrap_or(folder);
+                folder.join(name)
+            }
+            _ => path.to_owned(),
+        })
+    };
+    place(one) == place(other)
 }
 
 fn faults(text: &str) -> Result<Vec<&'static str>, String> {

@@ -1,12 +1,13 @@
 //! Nodes of one process, connected by a hub whose links a test can cut.
 //!
 //! Messages are delivered at once or never, so nothing waits: what a cut link or a
-//! missing inbox takes is gone and not counted. A snapshot goes over as a whole
+//! missing inbox takes is gone, and counted. A snapshot goes over as a whole
 //! reader, so its stream never breaks, not even when its link is cut; it ends when its
-//! sender gives it up, or begins another for the group.
+//! sender gives it up or begins another for the group, and when an endpoint is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Poll, Waker};
 
@@ -45,6 +46,7 @@ impl MemoryHub {
         MemoryNetwork {
             hub: self.clone(),
             node,
+            dropped: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +86,22 @@ impl MemoryHub {
 pub struct MemoryNetwork {
     hub: MemoryHub,
     node: NodeId,
+    dropped: AtomicU64,
+}
+
+/// The snapshots that were under way from or to it end; its inboxes stay.
+impl Drop for MemoryNetwork {
+    fn drop(&mut self) {
+        let ends_here =
+            |(from, to, _): &(NodeId, NodeId, GroupId)| [*from, *to].contains(&self.node);
+        let links = self.hub.lock();
+        let ties = links.sending.iter().filter(|(key, _)| ends_here(key));
+        let ties: Vec<_> = ties.filter_map(|(_, tie)| tie.upgrade()).collect();
+        drop(links);
+        for tie in ties {
+            lock(&tie).cut();
+        }
+    }
 }
 
 #[async_trait]
@@ -97,8 +115,11 @@ impl Network for MemoryNetwork {
             return self.deliver(to, group, batch);
         }
         // Nobody speaks for another, and each group has its own inbox.
-        for envelope in batch.into_iter().filter(is_ours) {
-            self.deliver(to, envelope.group, vec![envelope]);
+        for envelope in batch {
+            match is_ours(&envelope) {
+                true => self.deliver(to, envelope.group, vec![envelope]),
+                false => self.count_dropped(1),
+            }
         }
     }
 
@@ -135,9 +156,19 @@ impl Network for MemoryNetwork {
 }
 
 impl MemoryNetwork {
+    /// How many messages that were sent here reached nobody.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn count_dropped(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
     fn deliver(&self, to: NodeId, group: GroupId, batch: Vec<Envelope>) {
-        if let Some(inbox) = self.hub.route(self.node, to, group) {
-            inbox.deliver(batch);
+        match self.hub.route(self.node, to, group) {
+            Some(inbox) => inbox.deliver(batch),
+            None => self.count_dropped(batch.len()),
         }
     }
 

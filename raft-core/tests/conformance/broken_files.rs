@@ -57,3 +57,17 @@ async fn half_of_a_reset_is_caught() {
     let mut broken = flawed(Flaw::ResetsByHalves);
     log_store::a_reset_cut_off_at_any_operation_is_all_or_nothing(&mut broken).await;
 }
+
+#[tokio::test]
+#[should_panic(expected = "duty 11, failure is final")]
+async fn a_store_that_goes_on_after_a_failed_sync_is_caught() {
+    let mut broken = flawed(Flaw::GoesOnAfterFailedSync);
+    log_store::after_any_failed_operation_the_log_is_closed(&mut broken).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "duty 11, failure is final")]
+async fn a_store_that_believes_a_second_sync_is_caught() {
+    let mut broken = flawed(Flaw::SyncsAgain);
+    log_store::after_any_failed_operation_the_log_is_closed(&mut broken).await;
+}

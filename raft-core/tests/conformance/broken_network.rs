@@ -43,6 +43,12 @@ each_is_caught! {
         by a_snapshot_is_given_up_for_another_of_its_group as "duty 9, lets go";
     a_wait_without_an_end_is_caught: WaitsForEver
         by nobody_waits_for_a_snapshot_whose_link_stays_cut as "duty 9, lets go";
+    a_drop_without_a_count_is_caught: CountsNothing
+        by what_is_dropped_is_counted as "duty 1, what cannot be sent is counted";
+    a_snapshot_that_outlives_its_transport_is_caught: OutlivesItsTransport
+        by a_snapshot_ends_when_its_receivers_transport_stops as "duty 9, lets go";
+    a_snapshot_that_anyone_goes_on_with_is_caught: GoesOnForAnyone
+        by nobody_goes_on_with_a_snapshot_but_who_began_it as "duty 9, lets go";
     silence_about_progress_is_caught: SaysNothing
         by the_sender_hears_of_progress as "duty 10, tells of progress";
 }

@@ -1,7 +1,7 @@
 //! A vote store that uses `std::fs` itself, in directories that are copied.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,26 +17,42 @@ use crate::file_log::checksum;
 
 static PLACES: AtomicU64 = AtomicU64::new(0);
 
+/// How a store breaks its contract.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flaw {
+    /// 2: takes what comes last for whole.
+    BelievesTheTail,
+    /// 2: writes each vote over the one before.
+    OverwritesInPlace,
+}
+
+/// What opening writes at the beginning of a new file, and asks for in an old one.
+const MAGIC: [u8; 32] = *b"votes, one behind the other ....";
+
 /// Keeps votes one behind the other in a file; the last that is whole counts.
 struct Journal {
     path: PathBuf,
-    /// Takes what comes last for whole.
-    believes_the_tail: bool,
+    flaw: Option<Flaw>,
 }
 
-fn with(believes_the_tail: bool) -> CopyHarness<Journal> {
+fn with(flaw: Option<Flaw>) -> CopyHarness<Journal> {
+    with_seed(3, flaw)
+}
+
+fn with_seed(seed: u64, flaw: Option<Flaw>) -> CopyHarness<Journal> {
     let place = PLACES.fetch_add(1, Ordering::Relaxed).to_string();
     let base = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("copied-votes");
     let base = base.join(place);
     drop(fs::remove_dir_all(&base));
     fs::create_dir_all(&base).unwrap();
-    let directory = CopiedDirectory::new(base, 3).unwrap();
+    let directory = CopiedDirectory::new(base, seed).unwrap();
     let open = move |path: PathBuf| async move {
         let path = path.join("votes");
-        Journal {
-            path,
-            believes_the_tail,
+        let journal = Journal { path, flaw };
+        if !fs::exists(&journal.path).unwrap() {
+            journal.append(&MAGIC).unwrap();
         }
+        journal
     };
     CopyHarness::new(directory, open)
 }
@@ -46,6 +62,14 @@ impl Journal {
         let mut options = File::options();
         let mut file = options.create(true).append(true).open(&self.path)?;
         file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    async fn overwrite(&self, record: &[u8]) -> io::Result<()> {
+        let mut file = File::options().write(true).open(&self.path)?;
+        file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+        file.write_all(record)?;
+        yield_now().await;
         file.sync_all()
     }
 
@@ -62,18 +86,22 @@ impl Journal {
                 voted_for: Some(raft_core::ReplicaId::first(number(16))),
             },
         };
-        (is_whole || self.believes_the_tail).then_some(vote)
+        (is_whole || self.flaw == Some(Flaw::BelievesTheTail)).then_some(vote)
     }
 }
 
 #[async_trait]
 impl StableStore for Journal {
     async fn load(&self) -> Result<StableState, StorageError> {
-        let bytes = match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StableState::Empty),
-            read => read.map_err(|error| StorageError::io("reading votes", error))?,
+        let read = fs::read(&self.path);
+        let bytes = read.map_err(|error| StorageError::io("reading votes", error))?;
+        let Some(records) = bytes.strip_prefix(&MAGIC) else {
+            return Ok(StableState::Lost {
+                incarnation: None,
+                reason: "the file does not begin as opening left it".into(),
+            });
         };
-        let mut votes = bytes.chunks(32).filter_map(|record| self.parse(record));
+        let mut votes = records.chunks(32).filter_map(|record| self.parse(record));
         Ok(votes
             .next_back()
             .map_or(StableState::Empty, StableState::Saved))
@@ -90,6 +118,9 @@ impl StableStore for Journal {
             .concat();
         record.extend(checksum(&record).to_be_bytes());
         let failed = |error| StorageError::io("saving a vote", error);
+        if self.flaw == Some(Flaw::OverwritesInPlace) {
+            return self.overwrite(&record).await.map_err(failed);
+        }
         // A torn record at the end would shift those behind it.
         let length = fs::metadata(&self.path).map_or(0, |about| about.len());
         let padding = vec![0; usize::try_from(length.wrapping_neg() % 32).unwrap()];
@@ -105,12 +136,30 @@ impl StableStore for Journal {
 mod sound {
     use super::with;
 
-    raft_core::stable_store_conformance!(with(false));
+    raft_core::stable_store_conformance!(with(None));
 }
 
 #[tokio::test]
 #[should_panic(expected = "duty 2, atomic")]
 async fn a_torn_tail_believed_is_caught() {
-    let mut broken = with(true);
+    let mut broken = with(Some(Flaw::BelievesTheTail));
     stable_store::a_save_interrupted_by_a_crash_leaves_the_old_or_the_new_value(&mut broken).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+#[should_panic(expected = "duty 2, atomic")]
+async fn a_vote_written_over_the_one_before_is_caught() {
+    for seed in 0..10 {
+        let mut broken = with_seed(seed, Some(Flaw::OverwritesInPlace));
+        let check = stable_store::a_save_interrupted_by_a_crash_leaves_the_old_or_the_new_value;
+        check(&mut broken).await;
+    }
+}
+
+#[tokio::test]
+async fn what_opening_wrote_is_not_torn() {
+    for seed in 0..20 {
+        stable_store::a_new_store_is_empty(&mut with_seed(seed, None)).await;
+    }
 }

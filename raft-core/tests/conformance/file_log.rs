@@ -29,6 +29,10 @@ pub(crate) enum Flaw {
     LosesCuts,
     /// 10: empties the log, then notes the snapshot.
     ResetsByHalves,
+    /// 11: says that a sync failed, and goes on.
+    GoesOnAfterFailedSync,
+    /// 11: syncs again after a failure, and believes that.
+    SyncsAgain,
 }
 
 const JOURNAL: &str = "journal";
@@ -144,7 +148,7 @@ impl FileLog {
         let start = state.end;
         let written = self.write(start, &bytes, state.notes);
         if let Err(error) = written {
-            state.is_closed = true;
+            state.is_closed = !self.has(Flaw::GoesOnAfterFailedSync);
             return Err(StorageError::io("writing the journal", error));
         }
         state.notes += 1;
@@ -172,7 +176,13 @@ impl FileLog {
         if self.has(Flaw::ReturnsEarly) {
             return Ok(());
         }
-        directory.sync(JOURNAL)?;
+        if self.has(Flaw::SyncsAgain) {
+            directory
+                .sync(JOURNAL)
+                .or_else(|_| directory.sync(JOURNAL))?;
+        } else {
+            directory.sync(JOURNAL)?;
+        }
         let end = (start + bytes.len()) as u64;
         let mut note = end.to_be_bytes().to_vec();
         note.extend(checksum(&note).to_be_bytes());

@@ -27,6 +27,10 @@ enum Flaw {
     BelievesDamage,
     /// 5: goes on after a failure.
     GoesOnAfterFailure,
+    /// 5: goes on after a failure, but not after one of a write.
+    GoesOnAfterFailedSync,
+    /// 5: syncs again after a failure, and believes that.
+    SyncsAgain,
 }
 
 struct FileVote {
@@ -65,13 +69,26 @@ impl FileVote {
             self.directory.sync_directory()?;
             return self.directory.sync("vote");
         }
-        if !self.has(Flaw::SyncsNothing) {
-            self.directory.sync("vote.new")?;
+        let synced = match self.has(Flaw::SyncsNothing) {
+            true => Ok(()),
+            false => self.directory.sync("vote.new"),
+        };
+        match self.has(Flaw::SyncsAgain) {
+            true => synced.or_else(|_| self.directory.sync("vote.new"))?,
+            false => synced.map_err(|error| self.failed_to_sync(error))?,
         }
         self.directory.rename("vote.new", "vote")?;
         match self.has(Flaw::ForgetsTheDirectory) {
             true => Ok(()),
             false => self.directory.sync_directory(),
+        }
+    }
+
+    /// The error of a sync, by which one of the flaws knows it again.
+    fn failed_to_sync(&self, error: io::Error) -> io::Error {
+        match self.has(Flaw::GoesOnAfterFailedSync) {
+            true => io::ErrorKind::Interrupted.into(),
+            false => error,
         }
     }
 }
@@ -98,7 +115,8 @@ impl StableStore for FileVote {
             return Err(StorageError::Closed);
         }
         self.write(&encode(vote)).map_err(|error| {
-            let closes = !self.has(Flaw::GoesOnAfterFailure);
+            let is_sync = error.kind() == io::ErrorKind::Interrupted;
+            let closes = !self.has(Flaw::GoesOnAfterFailure) && !is_sync;
             self.is_closed.store(closes, Ordering::Relaxed);
             StorageError::io("saving a vote", error)
         })
@@ -187,4 +205,25 @@ async fn a_damaged_vote_believed_is_caught() {
 async fn a_store_that_goes_on_after_a_failure_is_caught() {
     let mut broken = with(Some(Flaw::GoesOnAfterFailure));
     stable_store::after_a_failed_save_the_store_is_closed(&mut broken).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "duty 5, failure is final")]
+async fn a_store_that_goes_on_after_a_failed_sync_is_caught() {
+    let mut broken = with(Some(Flaw::GoesOnAfterFailedSync));
+    stable_store::after_any_failed_operation_the_vote_is_closed(&mut broken).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "duty 5, failure is final")]
+async fn a_store_that_believes_a_second_sync_is_caught() {
+    let mut broken = with(Some(Flaw::SyncsAgain));
+    stable_store::after_any_failed_operation_the_vote_is_closed(&mut broken).await;
+}
+
+#[tokio::test]
+async fn a_failed_write_does_not_give_away_what_a_failed_sync_does() {
+    for flaw in [Flaw::GoesOnAfterFailedSync, Flaw::SyncsAgain] {
+        stable_store::after_a_failed_save_the_store_is_closed(&mut with(Some(flaw))).await;
+    }
 }

@@ -39,6 +39,10 @@ impl NetworkHarness for InMemory {
         0
     }
 
+    fn dropped(&self, network: &MemoryNetwork) -> Option<u64> {
+        Some(network.dropped())
+    }
+
     async fn pass_time(&self) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

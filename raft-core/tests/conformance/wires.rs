@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 pub(crate) enum Flaw {
     /// 1: waits for room.
     Blocks,
+    /// 1: drops without a word.
+    CountsNothing,
     /// 2: keeps all that waits.
     Unbounded,
     /// 3: has one queue for everything.
@@ -41,6 +43,10 @@ pub(crate) enum Flaw {
     KeepsTheFirst,
     /// 9: waits for a link as long as it takes.
     WaitsForEver,
+    /// 9: goes on reading when the transport has stopped.
+    OutlivesItsTransport,
+    /// 9: takes the next snapshot of a group for the rest of the one before.
+    GoesOnForAnyone,
     /// 10: reads all at once, and delivers later.
     SaysNothing,
 }
@@ -60,9 +66,15 @@ struct Switch {
     endpoints: BTreeMap<u64, (NodeId, Inboxes)>,
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Cancels the latest snapshot of each pair and group.
-    sending: BTreeMap<(NodeId, NodeId, GroupId), oneshot::Sender<()>>,
+    sending: BTreeMap<Sending, oneshot::Sender<()>>,
+    /// What is left of a snapshot that was given up, and how many chunks it got.
+    half: BTreeMap<Sending, (Chunks, usize)>,
     places: u64,
 }
+
+/// From whom, to whom, and the group.
+type Sending = (NodeId, NodeId, GroupId);
+type Chunks = mpsc::Sender<Option<Bytes>>;
 
 pub(crate) struct Wires {
     switch: Arc<Mutex<Switch>>,
@@ -125,6 +137,10 @@ impl NetworkHarness for Wires {
         MOST * 60_000
     }
 
+    fn dropped(&self, network: &Wire) -> Option<u64> {
+        Some(network.lock().dropped)
+    }
+
     fn patience(&self) -> u32 {
         // A thread that waits needs no more to show.
         if self.flaw == Some(Flaw::Blocks) {
@@ -145,6 +161,7 @@ struct State {
     /// What waits, most urgent first.
     queues: BTreeMap<(NodeId, MessageClass), VecDeque<Envelope>>,
     carried: u64,
+    dropped: u64,
 }
 
 pub(crate) struct Wire {
@@ -157,7 +174,11 @@ pub(crate) struct Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.switch.lock().unwrap().endpoints.remove(&self.place);
+        let mut switch = self.switch.lock().unwrap();
+        switch.endpoints.remove(&self.place);
+        if !self.has(Flaw::OutlivesItsTransport) {
+            switch.sending.retain(|(_, to, _), _| *to != self.node);
+        }
     }
 }
 
@@ -186,17 +207,17 @@ impl Wire {
         self.switch.lock().unwrap().cut.contains(&(self.node, to))
     }
 
-    /// Delivers one message, if there is one that gets through.
-    fn carry_one(&self) {
+    /// Delivers one message, if there is one that gets through; else answers false.
+    fn carry_one(&self) -> bool {
         let mut state = self.lock();
         let waiting = state.queues.iter();
         let mut waiting = waiting.filter(|((to, _), queue)| !queue.is_empty() && !self.is_cut(*to));
         let Some(&key) = waiting.next().map(|(key, _)| key) else {
-            return;
+            return false;
         };
         let queue = state.queues.get_mut(&key);
         let Some(mut envelope) = queue.and_then(VecDeque::pop_front) else {
-            return;
+            return false;
         };
         state.carried += 1;
         if self.has(Flaw::Alters) && state.carried.is_multiple_of(10) {
@@ -211,6 +232,7 @@ impl Wire {
         {
             inbox.deliver(vec![envelope]);
         }
+        true
     }
 }
 
@@ -225,12 +247,12 @@ fn alter(message: &mut Message) {
 /// Carries what waits as long as the endpoint is there.
 async fn carry(wire: Weak<Wire>) {
     while let Some(wire) = wire.upgrade() {
-        wire.carry_one();
-        let is_idle = wire.lock().queues.values().all(VecDeque::is_empty);
+        let carried = wire.carry_one();
         drop(wire);
-        match is_idle {
-            true => sleep(LOOK).await,
-            false => tokio::task::yield_now().await,
+        match carried {
+            true => tokio::task::yield_now().await,
+            // Time may pass meanwhile, also where it stands still while somebody is busy.
+            false => sleep(LOOK).await,
         }
     }
 }
@@ -255,6 +277,7 @@ impl Network for Wire {
                 }
                 let mut state = self.lock();
                 state.queues.entry((to, class)).or_default().pop_front();
+                state.dropped += u64::from(!self.has(Flaw::CountsNothing));
             }
             let mut state = self.lock();
             state
@@ -294,12 +317,20 @@ impl Network for Wire {
         };
         let inbox = self.route(peer, header.group);
         let inbox = inbox.ok_or_else(|| unreachable("no way there"))?;
+        let key = (self.node, peer, header.group);
+        let half = self.switch.lock().unwrap().half.remove(&key);
+        if let Some((chunks, given)) = half {
+            let mut source = snapshot.reader;
+            for _ in 0..given {
+                source.next_chunk().await?;
+            }
+            return self.give_chunks(key, source, chunks).await;
+        }
         let (chunks, incoming) = mpsc::channel(2);
         let (cancel, cancelled) = oneshot::channel();
-        let key = (self.node, peer, header.group);
         let earlier = self.switch.lock().unwrap().sending.insert(key, cancel);
         if let Some(earlier) = earlier {
-            match self.has(Flaw::KeepsTheFirst) {
+            match self.has(Flaw::KeepsTheFirst) || self.has(Flaw::GoesOnForAnyone) {
                 true => std::mem::forget(earlier),
                 false => drop(earlier),
             }
@@ -313,7 +344,7 @@ impl Network for Wire {
         let meta = snapshot.meta;
         let receiving =
             tokio::spawn(async move { inbox.deliver_snapshot(header, meta, reader).await });
-        self.give_chunks(peer, snapshot.reader, &chunks).await?;
+        self.give_chunks(key, snapshot.reader, chunks).await?;
         receiving
             .await
             .unwrap_or_else(|_| Err(unreachable("it stopped")))
@@ -323,10 +354,18 @@ impl Network for Wire {
 impl Wire {
     async fn give_chunks(
         &self,
-        peer: NodeId,
+        key: Sending,
         mut source: Box<dyn SnapshotReader>,
-        chunks: &mpsc::Sender<Option<Bytes>>,
+        chunks: Chunks,
     ) -> Result<(), NetworkError> {
+        let peer = key.1;
+        let mut giving = Giving {
+            wire: self,
+            key,
+            chunks,
+            given: 0,
+            is_over: false,
+        };
         let mut read_ahead = VecDeque::new();
         while self.has(Flaw::SaysNothing) {
             match source.next_chunk().await? {
@@ -341,15 +380,17 @@ impl Wire {
             };
             let broke = self.wait_for_link(peer).await?;
             if broke && self.has(Flaw::EndsEarly) {
-                drop(chunks.send(None).await);
+                drop(giving.chunks.send(None).await);
                 return Ok(());
             }
             if broke && self.has(Flaw::RepeatsAChunk) {
-                drop(chunks.send(chunk.clone()).await);
+                drop(giving.chunks.send(chunk.clone()).await);
             }
             let is_last = chunk.is_none();
-            let gone = chunks.send(chunk).await.is_err();
-            if is_last || gone {
+            let gone = giving.chunks.send(chunk).await.is_err();
+            giving.given += 1;
+            giving.is_over = is_last || gone;
+            if giving.is_over {
                 return Ok(());
             }
         }
@@ -368,6 +409,24 @@ impl Wire {
             sleep(LOOK).await;
         }
         Ok(broke)
+    }
+}
+
+/// A snapshot on its way; what is given up by half may be kept for whoever comes next.
+struct Giving<'a> {
+    wire: &'a Wire,
+    key: Sending,
+    chunks: Chunks,
+    given: usize,
+    is_over: bool,
+}
+
+impl Drop for Giving<'_> {
+    fn drop(&mut self) {
+        if self.wire.has(Flaw::GoesOnForAnyone) && !self.is_over {
+            let half = (self.chunks.clone(), self.given);
+            self.wire.switch.lock().unwrap().half.insert(self.key, half);
+        }
     }
 }
 

@@ -112,3 +112,9 @@ fn the_panic_names_the_duty() {
     let flawed = Harness::with(Some(Flaw::PretendsToBeDurable));
     check_state_machine(&flawed, 0..40);
 }
+
+#[test]
+#[should_panic(expected = "no seed was given, so nothing was checked")]
+fn to_check_nothing_is_refused() {
+    check_state_machine(&Harness::with(None), []);
+}

@@ -56,8 +56,8 @@ impl<From, Disk, S> Handling<From, Disk, S> {
 
 /// A store that writes through a [`Directory`].
 ///
-/// It is crashed with all that a power cut may do, stopped between any two operations,
-/// and made to fail.
+/// It is crashed with all that a power cut may do and stopped between any two operations,
+/// and each operation fails once, be it a write, a sync or a rename.
 pub struct FileHarness<S> {
     disk: RecordedDisk,
     handling: Handling<Directory, RecordedDisk, S>,
@@ -125,6 +125,15 @@ impl<S: LogStore> LogStoreHarness for FileHarness<S> {
         self.disk.stop_after(operations);
         true
     }
+
+    async fn fail_after(&mut self, _store: &S, operations: u64) -> bool {
+        self.disk.fail_after(operations);
+        true
+    }
+
+    async fn has_failed(&mut self, _store: &S) -> bool {
+        self.disk.has_failed()
+    }
 }
 
 #[async_trait]
@@ -153,12 +162,21 @@ impl<S: StableStore> StableStoreHarness for FileHarness<S> {
         self.disk.stop_after(operations);
         true
     }
+
+    async fn fail_after(&mut self, _store: &S, operations: u64) -> bool {
+        self.disk.fail_after(operations);
+        true
+    }
+
+    async fn has_failed(&mut self, _store: &S) -> bool {
+        self.disk.has_failed()
+    }
 }
 
 /// A store that uses the file system itself.
 ///
-/// It goes on in a copy of its directory after a crash, with the tail torn that no
-/// call has returned for. A missing sync does not show; see
+/// It goes on in a copy of its directory after a crash, in which is torn what no
+/// call has returned for, nor opening. A missing sync does not show; see
 /// [`crate::testing::files`].
 pub struct CopyHarness<S> {
     directory: Arc<Mutex<CopiedDirectory>>,
@@ -202,11 +220,11 @@ impl<S> CopyHarness<S> {
 
     async fn open_store(&mut self) -> Watched<S> {
         let path = self.lock().path();
-        let opened = (self.handling.open)(path);
-        Watched {
-            store: opened.await,
-            directory: Arc::clone(&self.directory),
-        }
+        let store = (self.handling.open)(path).await;
+        // A store that is open has made durable what opening wrote.
+        note_return(&self.directory);
+        let directory = Arc::clone(&self.directory);
+        Watched { store, directory }
     }
 
     fn crash_directory(&self) {
@@ -268,15 +286,16 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     fn returned<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
         if result.is_ok() {
-            let mut directory = self
-                .directory
-                .lock()
-                .expect("no holder of this lock panics");
-            let noted = directory.call_returned();
-            noted.expect("the directory of a test can be read");
+            note_return(&self.directory);
         }
         result
     }
+}
+
+fn note_return(directory: &Mutex<CopiedDirectory>) {
+    let mut directory = directory.lock().expect("no holder of this lock panics");
+    let noted = directory.call_returned();
+    noted.expect("the directory of a test can be read");
 }
 
 #[async_trait]

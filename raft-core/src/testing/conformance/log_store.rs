@@ -7,6 +7,7 @@ pub use super::cut_off::{
     a_reset_cut_off_at_any_operation_is_all_or_nothing,
     an_append_cut_off_at_any_operation_is_all_or_nothing,
 };
+pub use super::failing::after_any_failed_operation_the_log_is_closed;
 use super::history::{ModelLog, Random, Step};
 use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::entry::{Entry, EntryKind, EntryMeta, LogSlice, Payload};
@@ -39,6 +40,22 @@ pub trait LogStoreHarness: Send {
     /// Answers false if it cannot, which is what the provided method says.
     async fn stop_after(&mut self, store: &Self::Store, operations: u64) -> bool {
         let _ = (store, operations);
+        false
+    }
+
+    /// Lets so many more operations of the open store on its disk succeed and has the one
+    /// after them fail with an error of the disk, be it a write, a sync or a rename; all
+    /// later ones succeed again. What a failed sync was to make durable may be lost at the
+    /// crash. Answers false if it cannot, which is what the provided method says.
+    async fn fail_after(&mut self, store: &Self::Store, operations: u64) -> bool {
+        let _ = (store, operations);
+        false
+    }
+
+    /// Whether that operation came, and failed. Who provides the method above provides
+    /// this one.
+    async fn has_failed(&mut self, store: &Self::Store) -> bool {
+        let _ = store;
         false
     }
 }

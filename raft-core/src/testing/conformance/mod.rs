@@ -22,6 +22,7 @@
 
 pub(in crate::testing) mod chunks;
 mod cut_off;
+mod failing;
 pub mod files;
 mod history;
 pub mod log_store;
@@ -66,6 +67,7 @@ macro_rules! log_store_conformance {
                 a_reset_interrupted_by_a_crash_is_all_or_nothing,
                 a_reset_cut_off_at_any_operation_is_all_or_nothing,
                 after_a_failed_write_the_store_is_closed,
+                after_any_failed_operation_the_log_is_closed,
             });
         }
     };
@@ -95,6 +97,7 @@ macro_rules! stable_store_conformance {
                 a_vote_is_kept_with_its_life,
                 a_lost_vote_is_followed_by_one_of_the_next_life,
                 after_a_failed_save_the_store_is_closed,
+                after_any_failed_operation_the_vote_is_closed,
             });
         }
     };
@@ -147,6 +150,7 @@ macro_rules! network_conformance {
 
             $crate::conformance_tests!(network, $harness, $test, {
                 sending_returns_at_once_whatever_the_peer_does,
+                what_is_dropped_is_counted,
                 what_waits_for_a_peer_is_bounded,
                 an_urgent_message_does_not_wait_behind_entries,
                 messages_arrive_as_they_were_sent,
@@ -158,6 +162,8 @@ macro_rules! network_conformance {
                 a_snapshot_given_up_ends_with_an_error,
                 a_snapshot_is_given_up_for_another_of_its_group,
                 nobody_waits_for_a_snapshot_whose_link_stays_cut,
+                a_snapshot_ends_when_its_receivers_transport_stops,
+                nobody_goes_on_with_a_snapshot_but_who_began_it,
                 the_sender_hears_of_progress,
             });
         }

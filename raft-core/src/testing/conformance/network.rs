@@ -3,9 +3,9 @@
 //! Loss and delay are allowed, so a check says a thing again until it gets through,
 //! as Raft does, and waits for what must come with patience instead of a deadline.
 //!
-//! Not checked here: that a snapshot which goes on belongs to the same replica, term and
-//! snapshot (in 9), and authenticity against whoever speaks the protocol without this
-//! implementation (in 5).
+//! Not checked here: what a peer can do that speaks the protocol without this
+//! implementation: speak for another (in 5), or name a snapshot of another to go on with
+//! it (in 9).
 
 mod helpers;
 mod snapshots;
@@ -23,8 +23,9 @@ use crate::network::Network;
 use crate::types::{GroupId, NodeId};
 
 pub use self::snapshots::{
-    a_snapshot_arrives_whole, a_snapshot_given_up_ends_with_an_error,
-    a_snapshot_is_given_up_for_another_of_its_group, a_snapshot_whose_link_breaks_goes_on_or_fails,
+    a_snapshot_arrives_whole, a_snapshot_ends_when_its_receivers_transport_stops,
+    a_snapshot_given_up_ends_with_an_error, a_snapshot_is_given_up_for_another_of_its_group,
+    a_snapshot_whose_link_breaks_goes_on_or_fails, nobody_goes_on_with_a_snapshot_but_who_began_it,
     nobody_waits_for_a_snapshot_whose_link_stays_cut, the_sender_hears_of_progress,
 };
 
@@ -55,6 +56,13 @@ pub trait NetworkHarness: Send + Sync {
     /// How many bytes of entries may wait for one peer, by the limit that the transport
     /// states: in queues, and in what the operating system or a connection keeps.
     fn most_waiting(&self) -> usize;
+
+    /// How many messages an endpoint dropped before they were sent, by its own count.
+    /// Answers nothing if it cannot say, which is what the provided method does.
+    fn dropped(&self, network: &Self::Network) -> Option<u64> {
+        let _ = network;
+        None
+    }
 
     /// Ends an endpoint, if dropping it does not.
     async fn stop(&mut self, network: Arc<Self::Network>) {
@@ -147,6 +155,39 @@ pub async fn sending_returns_at_once_whatever_the_peer_does(harness: &mut impl N
     until(harness, duty, what, || is_done.load(Ordering::Acquire)).await;
 }
 
+/// So many entries of this size that less than half of them may wait for a peer.
+fn too_many(harness: &impl NetworkHarness, size: usize) -> u64 {
+    2 * (harness.most_waiting() / size) as u64 + 50
+}
+
+/// Duty 1.
+pub async fn what_is_dropped_is_counted(harness: &mut impl NetworkHarness) {
+    const SIZE: usize = 50_000;
+    let duty = "duty 1, what cannot be sent is counted";
+    let [one, two] = pair(harness).await;
+    reaches(harness, &one, &two, &heartbeat(0), duty).await;
+    let Some(before) = harness.dropped(&one.network) else {
+        return not_checked(duty, "say how many messages were dropped");
+    };
+    if !harness.sever(ONE, TWO).await {
+        return not_checked(duty, "sever a link");
+    }
+
+    let count = too_many(harness, SIZE);
+    for index in 1..=count {
+        one.network.send(TWO, vec![append(index, SIZE)]);
+    }
+    // No more can wait, and one may be on its way from here to there.
+    let least = count - (harness.most_waiting() / SIZE) as u64 - 1;
+    let is_counted = || {
+        let dropped = harness.dropped(&one.network);
+        dropped.is_some_and(|dropped| dropped >= before + least)
+    };
+    let what = format!("that {least} of {count} messages to a peer out of reach count as dropped");
+    until(harness, duty, &what, is_counted).await;
+    harness.heal(ONE, TWO).await;
+}
+
 /// Duty 2.
 pub async fn what_waits_for_a_peer_is_bounded(harness: &mut impl NetworkHarness) {
     const SIZE: usize = 50_000;
@@ -158,7 +199,7 @@ pub async fn what_waits_for_a_peer_is_bounded(harness: &mut impl NetworkHarness)
     }
 
     let most = harness.most_waiting();
-    let count = 2 * (most / SIZE) as u64 + 50;
+    let count = too_many(harness, SIZE);
     for index in 1..=count {
         one.network.send(TWO, vec![append(index, SIZE)]);
     }

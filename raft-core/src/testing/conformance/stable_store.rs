@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 pub use super::cut_off::a_save_cut_off_at_any_operation_leaves_the_old_or_the_new_value;
+pub use super::failing::after_any_failed_operation_the_vote_is_closed;
 use super::{POLLS_BEFORE_CRASH, interrupt, not_checked};
 use crate::error::StorageError;
 use crate::hard_state::HardState;
@@ -33,6 +34,22 @@ pub trait StableStoreHarness: Send {
     /// Answers false if it cannot, which is what the provided method says.
     async fn stop_after(&mut self, store: &Self::Store, operations: u64) -> bool {
         let _ = (store, operations);
+        false
+    }
+
+    /// Lets so many more operations of the open store on its disk succeed and has the one
+    /// after them fail with an error of the disk, be it a write, a sync or a rename; all
+    /// later ones succeed again. What a failed sync was to make durable may be lost at the
+    /// crash. Answers false if it cannot, which is what the provided method says.
+    async fn fail_after(&mut self, store: &Self::Store, operations: u64) -> bool {
+        let _ = (store, operations);
+        false
+    }
+
+    /// Whether that operation came, and failed. Who provides the method above provides
+    /// this one.
+    async fn has_failed(&mut self, store: &Self::Store) -> bool {
+        let _ = store;
         false
     }
 }

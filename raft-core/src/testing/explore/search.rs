@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::fingerprint::Keys;
 use super::state::{Choice, State};
 use super::{Counterexample, Exploration, Scope};
+use crate::testing::spec::Refused;
 
 /// States by fingerprint: to what depth each was followed.
 #[allow(clippy::disallowed_types, reason = "nothing depends on its order")]
@@ -32,14 +33,22 @@ struct Search {
 
 /// Follows every choice within `scope`, on `jobs` threads, for `limit` at most.
 pub fn explore(scope: Scope, jobs: usize, limit: Duration) -> Exploration {
+    explore_from(|| State::new(scope), scope, jobs, limit)
+}
+
+/// [`explore`] from what `begin` makes.
+pub(super) fn explore_from(
+    begin: impl FnOnce() -> Result<State, Refused>,
+    scope: Scope,
+    jobs: usize,
+    limit: Duration,
+) -> Exploration {
     let mut total = Exploration::default();
-    let first = match State::new(scope) {
+    let first = match outcome_of(begin) {
         Ok(state) => state,
-        Err(refused) => {
-            total.violation = Some(Counterexample {
-                choices: Vec::new(),
-                reason: refused.to_string(),
-            });
+        Err(reason) => {
+            let choices = Vec::new();
+            total.violation = Some(Counterexample { choices, reason });
             return total;
         }
     };
@@ -68,6 +77,14 @@ pub fn explore(scope: Scope, jobs: usize, limit: Duration) -> Exploration {
     }
     total.is_complete = !search.is_over.load(Ordering::Relaxed);
     total
+}
+
+/// What `step` came to. What no rule allows is answered in words, and so is a panic.
+fn outcome_of<T>(step: impl FnOnce() -> Result<T, Refused>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(outcome) => outcome.map_err(|refused| refused.to_string()),
+        Err(panic) => Err(crate::testing::sim::words(&*panic)),
+    }
 }
 
 impl Exploration {
@@ -182,13 +199,8 @@ impl Search {
         part: &mut Exploration,
     ) -> Result<Option<State>, String> {
         let mut next = state.clone();
-        let outcome = catch_unwind(AssertUnwindSafe(|| next.apply(choice)));
         part.transitions += 1;
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(refused)) => return Err(refused.to_string()),
-            Err(panic) => return Err(crate::testing::sim::words(&*panic)),
-        }
+        outcome_of(|| next.apply(choice))?;
         let counts = next.take_counts();
         let (follows, is_new) = self.is_new(&next, left - 1);
         if is_new {

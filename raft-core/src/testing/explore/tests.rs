@@ -79,3 +79,15 @@ fn no_scope_has_no_choices() {
     assert!(explored.is_complete);
     assert_eq!(explored.states, 1);
 }
+
+#[test]
+fn a_panic_on_the_way_to_the_beginning_is_a_violation() {
+    let begin = || panic!("the leader of the beginning asserts something");
+    let explored = search::explore_from(begin, Scope::default(), 2, LIMIT);
+    let violation = explored.violation.expect("it is told");
+    assert_eq!(violation.choices, Vec::<String>::new());
+    assert!(
+        violation.reason.contains("asserts something"),
+        "{violation}"
+    );
+}

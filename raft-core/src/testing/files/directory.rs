@@ -24,7 +24,20 @@ struct State {
     /// Operations until the machine stops.
     left: Option<u64>,
     has_stopped: bool,
-    fails_next: bool,
+    /// Operations until one fails.
+    left_to_failure: Option<u64>,
+    has_failed: bool,
+}
+
+/// How an operation goes.
+enum Course {
+    Succeeds,
+    /// It fails, and those after it succeed again.
+    Fails,
+    /// The machine stops in the middle of it.
+    Stops,
+    /// The machine stopped before.
+    HasStopped,
 }
 
 impl RecordedDisk {
@@ -35,7 +48,8 @@ impl RecordedDisk {
             life: 0,
             left: None,
             has_stopped: false,
-            fails_next: false,
+            left_to_failure: None,
+            has_failed: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -63,7 +77,8 @@ impl RecordedDisk {
         state.life += 1;
         state.left = None;
         state.has_stopped = false;
-        state.fails_next = false;
+        state.left_to_failure = None;
+        state.has_failed = false;
     }
 
     /// After so many more operations the machine stops: each later one fails until
@@ -72,9 +87,27 @@ impl RecordedDisk {
         self.lock().left = Some(operations);
     }
 
-    /// The next operation fails, and those after it succeed again.
+    /// The next operation fails, and those after it succeed again: [`RecordedDisk::fail_after`]
+    /// none.
     pub fn fail_next(&self) {
-        self.lock().fails_next = true;
+        self.fail_after(0);
+    }
+
+    /// After so many more operations one fails, and those after it succeed again. A write
+    /// that fails may have written a part, and a sync that fails may have given up for
+    /// good what it was to make durable, as Linux does: it is there until the crash,
+    /// and no later sync keeps it. The first failed sync of a disk gives up; the others
+    /// draw.
+    pub fn fail_after(&self, operations: u64) {
+        let mut state = self.lock();
+        state.left_to_failure = Some(operations);
+        state.has_failed = false;
+    }
+
+    /// Whether an operation failed since [`RecordedDisk::fail_after`] was called; not
+    /// after a crash any more.
+    pub fn has_failed(&self) -> bool {
+        self.lock().has_failed
     }
 
     /// Flips a bit of what is stored. Answers whether there is such a byte.
@@ -142,7 +175,7 @@ impl Directory {
     /// When the disk was told to fail or stop, and after a crash of it; the bytes may
     /// have been written all the same.
     pub fn write_at(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.change(|model| model.write(name, place(offset), bytes))
+        self.look()?.write(name, place(offset), bytes)
     }
 
     /// Writes behind the end of a file, which is made if there is none. Answers where.
@@ -151,9 +184,10 @@ impl Directory {
     ///
     /// Like [`Directory::write_at`].
     pub fn append(&self, name: &str, bytes: &[u8]) -> io::Result<u64> {
-        let end = self.look()?.model.content(name).map_or(0, <[u8]>::len) as u64;
-        self.write_at(name, end, bytes)?;
-        Ok(end)
+        let mut state = self.look()?;
+        let end = state.model.content(name).map_or(0, <[u8]>::len);
+        state.write(name, end, bytes)?;
+        Ok(end as u64)
     }
 
     /// Makes a file as short as `length`, if it is longer.
@@ -162,8 +196,8 @@ impl Directory {
     ///
     /// Like [`Directory::write_at`], or [`io::ErrorKind::NotFound`].
     pub fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.find(name)?;
-        self.change(|model| model.truncate(name, place(length)))
+        let mut state = self.find(name)?;
+        state.change(|model| model.truncate(name, place(length)), |_| {})
     }
 
     /// Gives a file another name, in the place of what had it.
@@ -172,8 +206,8 @@ impl Directory {
     ///
     /// Like [`Directory::truncate`].
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.find(from)?;
-        self.change(|model| model.rename(from, to))
+        let mut state = self.find(from)?;
+        state.change(|model| model.rename(from, to), |_| {})
     }
 
     /// Removes a file.
@@ -182,27 +216,30 @@ impl Directory {
     ///
     /// Like [`Directory::truncate`].
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        self.find(name)?;
-        self.change(|model| model.remove(name))
+        let mut state = self.find(name)?;
+        state.change(|model| model.remove(name), |_| {})
     }
 
     /// Makes the content of a file durable; its name is another matter.
     ///
     /// # Errors
     ///
-    /// Like [`Directory::truncate`]; nothing is durable then.
+    /// Like [`Directory::truncate`]; nothing is durable then, nor need it be after
+    /// another sync that succeeds.
     pub fn sync(&self, name: &str) -> io::Result<()> {
-        self.find(name)?;
-        self.sync_by(|model| model.sync(name))
+        let mut state = self.find(name)?;
+        state.sync(|model| model.sync(name), |model| model.fail_sync(name))
     }
 
     /// Makes all names durable: what was made, renamed and removed.
     ///
     /// # Errors
     ///
-    /// Like [`Directory::write_at`]; nothing is durable then.
+    /// Like [`Directory::write_at`]; nothing is durable then, nor need it be after
+    /// another sync that succeeds.
     pub fn sync_directory(&self) -> io::Result<()> {
-        self.sync_by(Model::sync_directory)
+        let mut state = self.look()?;
+        state.sync(Model::sync_directory, Model::fail_sync_directory)
     }
 
     fn look(&self) -> io::Result<MutexGuard<'_, State>> {
@@ -213,49 +250,93 @@ impl Directory {
         }
     }
 
-    fn find(&self, name: &str) -> io::Result<()> {
+    /// [`Directory::look`], at a file that is there.
+    fn find(&self, name: &str) -> io::Result<MutexGuard<'_, State>> {
         let state = self.look()?;
-        let found = state.model.content(name).map(|_| ());
-        found.ok_or_else(|| missing(name))
-    }
-
-    /// Changes something; what fails may have happened by half, which the next crash
-    /// decides.
-    fn change(&self, change: impl FnOnce(&mut Model)) -> io::Result<()> {
-        let mut state = self.look()?;
-        let was_running = !state.has_stopped;
-        let allowed = state.step();
-        if allowed.is_ok() || (was_running && state.has_stopped) {
-            change(&mut state.model);
+        match state.model.content(name) {
+            Some(_) => Ok(state),
+            None => Err(missing(name)),
         }
-        allowed
-    }
-
-    fn sync_by(&self, sync: impl FnOnce(&mut Model)) -> io::Result<()> {
-        let mut state = self.look()?;
-        state.step()?;
-        sync(&mut state.model);
-        Ok(())
     }
 }
 
 impl State {
-    /// One operation: an error if it is to fail.
-    fn step(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.fails_next) {
-            return Err(io::Error::other("the disk fails, as it was told to"));
+    fn write(&mut self, name: &str, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        self.change(
+            |model| model.write(name, offset, bytes),
+            |model| model.write_some(name, offset, bytes),
+        )
+    }
+
+    /// Changes something, or what `by_half` leaves if that fails. What the machine stops
+    /// in may have happened by half, too, which the next crash decides.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Model),
+        by_half: impl FnOnce(&mut Model),
+    ) -> io::Result<()> {
+        let course = self.step();
+        match course {
+            Course::Succeeds | Course::Stops => change(&mut self.model),
+            Course::Fails => by_half(&mut self.model),
+            Course::HasStopped => {}
         }
-        match &mut self.left {
-            None => Ok(()),
-            Some(0) => {
-                self.has_stopped = true;
+        course.outcome()
+    }
+
+    fn sync(
+        &mut self,
+        sync: impl FnOnce(&mut Model),
+        fail: impl FnOnce(&mut Model),
+    ) -> io::Result<()> {
+        let course = self.step();
+        match course {
+            Course::Succeeds => sync(&mut self.model),
+            Course::Fails => fail(&mut self.model),
+            Course::Stops | Course::HasStopped => {}
+        }
+        course.outcome()
+    }
+
+    /// One more operation.
+    fn step(&mut self) -> Course {
+        if self.has_stopped {
+            return Course::HasStopped;
+        }
+        if count_down(&mut self.left) {
+            self.has_stopped = true;
+            return Course::Stops;
+        }
+        if count_down(&mut self.left_to_failure) {
+            self.left_to_failure = None;
+            self.has_failed = true;
+            return Course::Fails;
+        }
+        Course::Succeeds
+    }
+}
+
+impl Course {
+    fn outcome(&self) -> io::Result<()> {
+        match self {
+            Self::Succeeds => Ok(()),
+            Self::Fails => Err(io::Error::other("the disk fails, as it was told to")),
+            Self::Stops | Self::HasStopped => {
                 Err(io::Error::other("the machine stopped, as it was told to"))
             }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
         }
+    }
+}
+
+/// Counts one operation. Answers whether none was left.
+fn count_down(left: &mut Option<u64>) -> bool {
+    match left {
+        Some(0) => true,
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
     }
 }
 
@@ -268,94 +349,4 @@ fn missing(name: &str) -> io::Error {
 
 fn place(offset: u64) -> usize {
     usize::try_from(offset).expect("a file in memory is shorter than memory")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a crash leaves of a file under this name, over many seeds.
-    fn left(name: &str, write: impl Fn(&Directory)) -> Vec<Option<Vec<u8>>> {
-        let leave = |seed| {
-            let disk = RecordedDisk::new(seed);
-            // Only the first crash of a disk is drawn in advance.
-            disk.crash();
-            write(&disk.mount());
-            disk.crash();
-            disk.mount().read(name).ok()
-        };
-        (0..200).map(leave).collect()
-    }
-
-    #[test]
-    fn what_is_synced_stays() {
-        let found = left("log", |directory| {
-            directory.append("log", b"durable").unwrap();
-            directory.sync("log").unwrap();
-            directory.sync_directory().unwrap();
-        });
-        assert!(found.iter().all(|left| left.as_deref() == Some(b"durable")));
-    }
-
-    #[test]
-    fn what_is_not_synced_is_lost_kept_or_torn() {
-        let found = left("log", |directory| {
-            directory.append("log", b"durable,").unwrap();
-            directory.sync("log").unwrap();
-            directory.sync_directory().unwrap();
-            directory.append("log", b"volatile").unwrap();
-        });
-        let has = |content: &[u8]| found.iter().any(|left| left.as_deref() == Some(content));
-        assert!(has(b"durable,") && has(b"durable,volatile"));
-        assert!(has(b"durable,vol") && has(b"durable,vol\0\0\0\0\0"));
-    }
-
-    #[test]
-    fn the_name_of_a_synced_file_may_be_lost() {
-        let found = left("log", |directory| {
-            directory.append("log", b"durable").unwrap();
-            directory.sync("log").unwrap();
-        });
-        assert!(found.contains(&None));
-        assert!(found.contains(&Some(b"durable".to_vec())));
-    }
-
-    #[test]
-    fn a_rename_is_not_half_done() {
-        let found = left("vote", |directory| {
-            for (name, content) in [("vote", b"old"), ("vote.new", b"new")] {
-                directory.append(name, content).unwrap();
-                directory.sync(name).unwrap();
-            }
-            directory.sync_directory().unwrap();
-            directory.rename("vote.new", "vote").unwrap();
-        });
-        let (old, new) = (Some(b"old".to_vec()), Some(b"new".to_vec()));
-        assert!(found.contains(&old) && found.contains(&new));
-        assert!(found.iter().all(|left| *left == old || *left == new));
-    }
-
-    #[test]
-    fn a_machine_that_stopped_does_nothing_more_until_the_crash() {
-        let disk = RecordedDisk::new(1);
-        let directory = disk.mount();
-        disk.stop_after(1);
-        directory.append("log", b"one").unwrap();
-        assert!(directory.sync("log").is_err() && directory.sync_directory().is_err());
-        disk.crash();
-        assert!(directory.append("log", b"two").is_err(), "of another life");
-        assert_eq!(disk.mount().names().unwrap(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_flipped_byte_stays_flipped() {
-        let disk = RecordedDisk::new(1);
-        let directory = disk.mount();
-        directory.append("log", &[0, 0]).unwrap();
-        directory.sync("log").unwrap();
-        directory.sync_directory().unwrap();
-        assert!(disk.flip("log", 1) && !disk.flip("log", 2) && !disk.flip("vote", 0));
-        disk.crash();
-        assert_ne!(disk.mount().read("log").unwrap(), [0, 0]);
-    }
 }

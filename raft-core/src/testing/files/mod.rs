@@ -8,15 +8,16 @@
 //! of files go back to where the directory was synced last. It shows a sync that is
 //! missing, too early, or of the wrong file, a directory that was not synced after a
 //! rename, and what depends on the order of two writes. It can stop between any two
-//! operations. What it cannot show is what only a real file system does.
+//! operations, and each can fail: a sync that fails may give up for good what it was to make
+//! durable. What it cannot show is what only a real file system does.
 //!
 //! To use it a store is written against a small trait of its own, which it implements
 //! once with `std::fs` and once with [`Directory`].
 //!
 //! [`CopiedDirectory`] is for a store that uses `std::fs` itself. A crash copies the
-//! directory as the operating system shows it, and cuts or zeroes what was written since
-//! a call returned last. It shows appends that are not atomic and tails that are read as
-//! good. It **cannot** show a missing sync: nobody tells it what was synced, so it
+//! directory as the operating system shows it, and tears what was written into files since
+//! a call returned last. It shows appends and overwrites that are not atomic, and tails that
+//! are read as good. It **cannot** show a missing sync: nobody tells it what was synced, so it
 //! never takes back what a call wrote that returned.
 //!
 //! [`FileHarness`](super::conformance::files::FileHarness) makes a conformance harness
@@ -25,6 +26,8 @@
 mod copied;
 mod directory;
 mod model;
+#[cfg(test)]
+mod tests;
 
 pub use copied::CopiedDirectory;
 pub use directory::{Directory, RecordedDisk};

@@ -4,6 +4,10 @@
 //! since, a name when its directory was. Until then each write is lost, kept or torn on
 //! its own. Changes of names keep their order, as journals keep it: a crash leaves the
 //! first few of them.
+//!
+//! A sync that fails is worse than none. Linux marks what it could not write as clean:
+//! programs go on reading it, the next sync succeeds without it, and a power cut shows that
+//! it is gone.
 
 use std::collections::BTreeMap;
 
@@ -96,6 +100,7 @@ pub(super) struct Model {
     next_file: u64,
     random: Random,
     crashes: u64,
+    failed_syncs: u64,
 }
 
 impl Model {
@@ -108,6 +113,7 @@ impl Model {
             next_file: 0,
             random: Random::new(seed),
             crashes: 0,
+            failed_syncs: 0,
         }
     }
 
@@ -124,6 +130,14 @@ impl Model {
     pub(super) fn write(&mut self, name: &str, offset: usize, bytes: &[u8]) {
         let bytes = bytes.to_vec();
         self.change(name, Change::Write { offset, bytes });
+    }
+
+    /// Writes the beginning of `bytes`, as a write that fails may have.
+    pub(super) fn write_some(&mut self, name: &str, offset: usize, bytes: &[u8]) {
+        let written = below(&mut self.random, bytes.len() + 1);
+        if written > 0 {
+            self.write(name, offset, &bytes[..written]);
+        }
     }
 
     pub(super) fn truncate(&mut self, name: &str, length: usize) {
@@ -162,14 +176,41 @@ impl Model {
 
     pub(super) fn sync(&mut self, name: &str) {
         if let Some(file) = self.file(name) {
-            file.durable.clone_from(&file.content);
-            file.unsynced.clear();
+            // Not the content, which has what a failed sync gave up, too.
+            for change in std::mem::take(&mut file.unsynced) {
+                change.apply(&mut file.durable);
+            }
         }
     }
 
     pub(super) fn sync_directory(&mut self) {
-        self.durable_names.clone_from(&self.names);
-        self.unsynced_names.clear();
+        for naming in std::mem::take(&mut self.unsynced_names) {
+            naming.apply(&mut self.durable_names);
+        }
+    }
+
+    /// A sync of a file fails: no later one makes durable what this one gave up.
+    pub(super) fn fail_sync(&mut self, name: &str) {
+        if self.gives_up()
+            && let Some(file) = self.file(name)
+        {
+            file.unsynced.clear();
+        }
+    }
+
+    /// A sync of the directory fails: no later one makes durable what this one gave up.
+    pub(super) fn fail_sync_directory(&mut self) {
+        if self.gives_up() {
+            self.unsynced_names.clear();
+        }
+    }
+
+    /// Whether a failed sync gives up what it was to write. The first one does, so
+    /// that a store which goes on shows for sure.
+    fn gives_up(&mut self) -> bool {
+        self.failed_syncs += 1;
+        let drawn = self.random.next().is_multiple_of(2);
+        self.failed_syncs == 1 || drawn
     }
 
     /// Damages what is stored, synced or not.

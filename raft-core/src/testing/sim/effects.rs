@@ -250,7 +250,8 @@ impl World {
         }
     }
 
-    fn send(&mut self, place: usize, envelope: Envelope) -> Check {
+    /// A message leaves a node, after a look at what it claims.
+    pub(super) fn send(&mut self, place: usize, envelope: Envelope) -> Check {
         let checked = self.check_message(place, &envelope);
         if let (Err(_), Some(recording)) = (&checked, &mut self.recording) {
             recording.message(self.now, self.now, &envelope, Way::violating());

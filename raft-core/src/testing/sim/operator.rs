@@ -142,7 +142,7 @@ impl World {
     }
 
     /// A node that nobody knows as a member loses its disk and comes back as another replica.
-    fn wipe_stranger(&mut self) -> Check {
+    pub(super) fn wipe_stranger(&mut self) -> Check {
         let place = self.operator.random.position(self.nodes.len());
         let replica = self.nodes[place].replica;
         let is_known = self.nodes.iter().any(|node| {

@@ -128,8 +128,10 @@ pub(super) enum Ended {
 }
 
 /// What came of one snapshot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
+    pub(super) header: SnapshotHeader,
+    pub(super) last: LogId,
     pub(super) bytes: Vec<u8>,
     pub(super) chunks: usize,
     pub(super) ended: Option<Ended>,
@@ -218,13 +220,19 @@ impl Inbox for Recorder {
 
     async fn deliver_snapshot(
         &self,
-        _header: SnapshotHeader,
-        _meta: SnapshotMeta,
+        header: SnapshotHeader,
+        meta: SnapshotMeta,
         mut reader: Box<dyn SnapshotReader>,
     ) -> Result<(), NetworkError> {
         let number = {
             let mut received = self.lock();
-            received.streams.push(Stream::default());
+            received.streams.push(Stream {
+                header,
+                last: meta.last_included,
+                bytes: Vec::new(),
+                chunks: 0,
+                ended: None,
+            });
             received.streams.len() - 1
         };
         let mut ending = Ending {
@@ -288,17 +296,26 @@ impl Watch {
 /// Bytes of a chunk.
 const CHUNK: usize = 200_000;
 
+/// The end of the snapshot that all but one check send.
+pub(super) const LAST: LogId = LogId::new(1, 9);
+
 /// All bytes of a snapshot of so many chunks.
 pub(super) fn whole(chunks: usize) -> Vec<u8> {
-    (0..chunks).flat_map(chunk).collect()
+    bytes_of(0, chunks)
 }
 
-fn chunk(number: usize) -> Vec<u8> {
-    let byte = |at: usize| (at / 7 + number * 31).to_le_bytes()[0];
+/// Those of the snapshot with this number: they differ from the first byte on.
+pub(super) fn bytes_of(number: u8, chunks: usize) -> Vec<u8> {
+    (0..chunks).flat_map(|place| chunk(number, place)).collect()
+}
+
+fn chunk(number: u8, place: usize) -> Vec<u8> {
+    let byte = |at: usize| (at / 7 + place * 31).to_le_bytes()[0] ^ number;
     (0..CHUNK).map(byte).collect()
 }
 
 struct Source {
+    number: u8,
     left: std::ops::Range<usize>,
     watch: Arc<Watch>,
 }
@@ -306,13 +323,13 @@ struct Source {
 #[async_trait]
 impl SnapshotReader for Source {
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
-        let Some(number) = self.left.clone().next() else {
+        let Some(place) = self.left.clone().next() else {
             return Ok(None);
         };
         self.watch.pace.pass().await;
         self.watch.note();
-        self.left.start = number + 1;
-        Ok(Some(chunk(number).into()))
+        self.left.start = place + 1;
+        Ok(Some(chunk(self.number, place).into()))
     }
 
     fn progressed(&mut self) {
@@ -322,12 +339,23 @@ impl SnapshotReader for Source {
 
 /// A snapshot of so many chunks, which come as `watch` lets them.
 pub(super) fn snapshot(chunks: usize, watch: &Arc<Watch>) -> Snapshot {
+    another_snapshot(0, LAST, chunks, watch)
+}
+
+/// One with other bytes, up to this entry.
+pub(super) fn another_snapshot(
+    number: u8,
+    last_included: LogId,
+    chunks: usize,
+    watch: &Arc<Watch>,
+) -> Snapshot {
     Snapshot {
         meta: SnapshotMeta {
-            last_included: LogId::new(1, 9),
+            last_included,
             membership: Membership::of_ids([1, 2]),
         },
         reader: Box::new(Source {
+            number,
             left: 0..chunks,
             watch: Arc::clone(watch),
         }),

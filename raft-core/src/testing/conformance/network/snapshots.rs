@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::super::not_checked;
 use super::helpers::{
-    Ended, Recorder, Stream, Watch, header, heartbeat, meanwhile, snapshot, until, whole,
+    Ended, LAST, Recorder, Stream, Watch, another_snapshot, bytes_of, header, heartbeat, meanwhile,
+    snapshot, until, whole,
 };
 use super::{GROUP, NetworkHarness, ONE, TWO, pair, reaches};
-use crate::network::Network;
+use crate::network::{Network, SnapshotHeader};
+use crate::types::{Incarnation, LogId, Term};
 
 /// So often a transfer that may be begun anew is begun.
 const ATTEMPTS: usize = 20;
@@ -180,6 +182,84 @@ pub async fn nobody_waits_for_a_snapshot_whose_link_stays_cut(harness: &mut impl
     meanwhile(&mut sending, ended).await;
 
     assert_sound(&two.inbox.streams(), &whole(20));
+}
+
+/// Duty 9.
+pub async fn a_snapshot_ends_when_its_receivers_transport_stops(harness: &mut impl NetworkHarness) {
+    let [one, two] = pair(harness).await;
+    reaches(harness, &one, &two, &heartbeat(1), LETS_GO).await;
+    begin_half!(harness, one, two, watch, sending);
+
+    meanwhile(&mut sending, harness.stop(two.network)).await;
+    let has_ended = || two.inbox.streams()[0].ended.is_some();
+    let what = "the end of a snapshot whose receiver's transport stopped";
+    let ended = until(harness, LETS_GO, what, has_ended);
+    meanwhile(&mut sending, ended).await;
+
+    assert_sound(&two.inbox.streams(), &whole(20));
+    drop(watch);
+}
+
+/// Duty 9.
+pub async fn nobody_goes_on_with_a_snapshot_but_who_began_it(harness: &mut impl NetworkHarness) {
+    let (began, longer) = (header(), LogId::new(1, 10));
+    let [mut of_next_term, mut of_next_life] = [began; 2];
+    of_next_term.term = Term::new(2);
+    of_next_life.from.incarnation = Incarnation::new(1);
+    let [one, two] = pair(harness).await;
+    reaches(harness, &one, &two, &heartbeat(1), LETS_GO).await;
+    for (header, last, what) in [
+        (of_next_term, LAST, "the same replica in another term"),
+        (of_next_life, LAST, "another replica on the same node"),
+        (began, longer, "the same replica with another snapshot"),
+    ] {
+        begin_half!(harness, one, two, watch, sending);
+        // Without a word to the receiver, which may wait for somebody to go on.
+        if !harness.sever(ONE, TWO).await {
+            return not_checked(LETS_GO, "sever a link");
+        }
+        drop(sending);
+        harness.heal(ONE, TWO).await;
+        assert!(
+            comes_through(harness, &one.network, (header, last)).await,
+            "{LETS_GO}: the snapshot of {what} did not come through in {ATTEMPTS} attempts"
+        );
+        for stream in two.inbox.streams() {
+            let is_first = (stream.header, stream.last) == (began, LAST);
+            let own = bytes_of(u8::from(!is_first), 20);
+            assert!(
+                own.starts_with(&stream.bytes),
+                "{LETS_GO}: {what} went on with a snapshot that it had not begun"
+            );
+        }
+        let of_it = |stream: &Stream| (stream.header, stream.last) == (header, last);
+        let streams = two.inbox.streams();
+        let is_whole = |stream: &Stream| of_it(stream) && stream.bytes == bytes_of(1, 20);
+        assert!(
+            streams.iter().any(is_whole),
+            "{LETS_GO}: the snapshot of {what} is said to be installed and did not come whole"
+        );
+        drop(watch);
+    }
+}
+
+/// Sends another snapshot, again and again. Answers whether it came through.
+async fn comes_through<N: Network>(
+    harness: &impl NetworkHarness<Network = N>,
+    network: &N,
+    (header, last): (SnapshotHeader, LogId),
+) -> bool {
+    for _ in 0..ATTEMPTS {
+        let watch = Arc::new(Watch::default());
+        watch.pace.open(usize::MAX);
+        let snapshot = another_snapshot(1, last, 20, &watch);
+        let mut sending = network.send_snapshot(header, snapshot);
+        if ends(harness, &mut sending, LETS_GO).await.is_ok() {
+            return true;
+        }
+        harness.pass_time().await;
+    }
+    false
 }
 
 /// Duty 10.

@@ -66,7 +66,8 @@ where
 ///
 /// # Panics
 ///
-/// At the first duty broken, with what repeats it.
+/// At the first duty broken, with what repeats it; and if no seed was given, because
+/// then nothing was checked.
 pub fn check_state_machine<H>(harness: &H, seeds: impl IntoIterator<Item = u64>) -> Report
 where
     H: StateMachineHarness + 'static,
@@ -82,6 +83,10 @@ where
         }
         total.add(&report);
     }
+    assert!(
+        total.runs > 0,
+        "no seed was given, so nothing was checked; give some, like 0..20"
+    );
     total
 }
 

@@ -73,6 +73,50 @@ fn p6_is_asked() {
 }
 
 #[test]
+fn p6_is_asked_of_votes() {
+    violates("P6 ", |world| {
+        let old = leader(world);
+        let (candidate, voter) = ((old + 1) % 3, (old + 2) % 3);
+        world.crash(old, "crash")?;
+        // It asks as who is at the beginning of its log, in a term that it voted in.
+        let term = Term::new(50);
+        let own = world.nodes[candidate].replica;
+        let hard_state = &mut world.nodes[candidate].disk.hard_state;
+        (hard_state.current_term, hard_state.voted_for) = (term, Some(own));
+        let asks = |last_log| crate::message::Envelope {
+            group: Default::default(),
+            from: own,
+            to: world.nodes[voter].replica,
+            term,
+            message: crate::message::Message::RequestVote(crate::message::RequestVote {
+                last_log,
+                leadership_transfer: true,
+            }),
+        };
+        let (short, long) = (asks(LogId::new(1, 1)), asks(LogId::new(49, 1 << 40)));
+        world.send(candidate, short)?;
+        // On the way it comes to claim more.
+        world.handle(voter, crate::protocol::Input::Message(long))
+    });
+}
+
+#[test]
+fn p6_is_asked_of_who_survives() {
+    violates("P6 ", |world| {
+        let place = follower(world);
+        world.crash(place, "crash")?;
+        // What it had last is of a later term than all that is to come.
+        let disk = &mut world.nodes[place].disk;
+        disk.hard_state.current_term = Term::new(99);
+        let last = disk.log.last().index;
+        let later = Entry::blank(LogId::new(99, last.get()));
+        let run = LogSlice::new(vec![later]).unwrap();
+        disk.log.write(Some(last), &run)?;
+        Ok(())
+    });
+}
+
+#[test]
 fn p7_is_asked() {
     violates("P7 ", |world| {
         let place = leader(world);
