@@ -2,19 +2,24 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::apply::{self, Job};
+use super::clock::within;
 use super::error::NodeError;
 use super::inbound::{Completion, Mailbox};
 use super::metrics::Metrics;
 use super::persist::{self, Stores, WriteJob};
 use super::reader;
-use crate::log_store::LogStore;
+use crate::log_store::{LogStore, StorageHealth};
 use crate::protocol::ReadLog;
 use crate::state_machine::StateMachine;
+
+/// How often a log store that is waited for at the end is asked how it is.
+const ASK_HEALTH_EVERY: Duration = Duration::from_millis(100);
 
 /// Who writes.
 enum Writer {
@@ -137,9 +142,17 @@ impl Helpers {
         Err(NodeError::panicked(task, error))
     }
 
-    /// Lets the helpers do what is queued, and returns when they have ended.
+    /// Lets the helpers do what is queued, and returns when they have ended. What waits for
+    /// space on a full disk is given up: nobody knows when there will be any.
     pub(super) async fn finish(mut self) {
         drop((self.persist, self.apply));
-        while self.tasks.join_next().await.is_some() {}
+        loop {
+            match within(ASK_HEALTH_EVERY, self.tasks.join_next()).await {
+                Some(None) => return,
+                Some(Some(_)) => {}
+                None if self.log.health() == StorageHealth::Full => self.tasks.abort_all(),
+                None => {}
+            }
+        }
     }
 }

@@ -338,7 +338,7 @@ impl Node {
     }
 
     /// Stops the node and returns when all its tasks have ended and its stores
-    /// are let go; a disk that hangs is waited for. Requests that wait end at once:
+    /// are let go; a disk that hangs is waited for, a full one is not. Requests that wait end at once:
     /// as stopped, or as unknown if they may be in the log. Stopping again is no harm.
     ///
     /// A leader hands its leadership over first, which takes at most twice

@@ -23,6 +23,8 @@ enum Fault {
     Fail,
     /// Writes never return.
     Stall,
+    /// Writes wait for space.
+    Full,
     /// Writes panic.
     Panic,
     /// Reads find damage at this index and after.
@@ -49,7 +51,7 @@ impl<B> Faulty<B> {
         match self.fault() {
             Fault::None | Fault::Damage(_) => Ok(()),
             Fault::Fail => Err(StorageError::io("writing", "the disk is gone")),
-            Fault::Stall => std::future::pending().await,
+            Fault::Stall | Fault::Full => std::future::pending().await,
             Fault::Panic => panic!("a fault in the backend"),
         }
     }
@@ -106,7 +108,10 @@ impl LogStore for Faulty<MemoryLogStore> {
     }
 
     fn health(&self) -> StorageHealth {
-        StorageHealth::Healthy
+        match self.fault() {
+            Fault::Full => StorageHealth::Full,
+            _ => StorageHealth::Healthy,
+        }
     }
 }
 
@@ -269,6 +274,26 @@ async fn proposals_that_wait_for_the_disk_end_as_unknown_when_the_node_stops() {
     let outcome = waiting.await.unwrap();
     assert!(is_unknown(&outcome), "{outcome:?}");
     assert!(!shutdown.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_refuses_by_name_and_is_not_waited_for_when_the_node_stops() {
+    let (_, node, log) = leader_with_faulty_log().await;
+    log.set(Fault::Full);
+    let proposer = node.clone();
+    let waiting = tokio::spawn(async move { proposer.propose(command("on its way")).await });
+    wait_until(&node, |status| status.raft.pending_proposals == 1).await;
+    wait_until(&node, |status| status.storage == StorageHealth::Full).await;
+
+    let refused = node.propose(command("too late")).await;
+    assert!(
+        matches!(refused, Err(ProposeError::DiskFull)),
+        "{refused:?}"
+    );
+    node.shutdown().await;
+
+    let outcome = waiting.await.unwrap();
+    assert!(is_unknown(&outcome), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::image::Image;
 use crate::cluster::{Cluster, NODES};
@@ -99,13 +99,14 @@ fn another_leads(cluster: &mut Cluster, full: u64) -> Result<u64> {
 
 /// A write is refused and says why; a read is answered, by every node.
 fn refuses_in_words(cluster: &Cluster) -> Result<()> {
-    let refusal = cluster.client().put("full/write", "x").err();
-    let refusal = refusal.context("a write was acknowledged with all disks full")?;
-    let text = format!("{refusal:#}");
-    println!(
-        "  a write is answered: {}",
-        text.lines().last().unwrap_or_default()
+    let mut put = cluster.client().command("put");
+    let refusal = put.args(["full/write", "x"]).output()?;
+    ensure!(
+        !refusal.status.success(),
+        "a write was acknowledged with all disks full"
     );
+    let text = String::from_utf8_lossy(&refusal.stderr);
+    println!("  a write is answered: {}", text.trim());
     ensure!(
         text.contains("database space exceeded"),
         "the refusal does not say why: {text}"
