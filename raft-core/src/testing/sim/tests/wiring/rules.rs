@@ -119,3 +119,21 @@ fn p22_knows_of_writes_applies_checkpoints_crashes_and_snapshots() {
 fn p22_knows_of_lost_votes() {
     keeps_to_the_rules(true, &["a node lost its vote"]);
 }
+
+#[test]
+fn p22_knows_of_state_machines_that_are_flushed() {
+    // Nothing else makes them durable here.
+    let mut world = calm_world_with(|world| {
+        rule(world);
+        world.config.checkpoint_entries = u64::MAX;
+        world.config.checkpoint_bytes = u64::MAX;
+    });
+    let is_flushed = |place: &usize| {
+        let durable = world.nodes[*place].machine.durable.applied();
+        durable > LogIndex::ZERO && *place != leader(&world)
+    };
+    let place = (0..3).find(is_flushed).expect("a follower was flushed");
+    world.crash(place, "crash").unwrap();
+    world.start(place).unwrap();
+    goes_on(&mut world).unwrap();
+}
