@@ -13,7 +13,10 @@ const STALL: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Condition {
     is_closed: AtomicBool,
-    is_full: AtomicBool,
+    /// Appends wait for space.
+    waits: AtomicBool,
+    /// Little space is left.
+    is_short: AtomicBool,
     fails_next: AtomicBool,
     sync_since: Mutex<Option<Instant>>,
 }
@@ -23,7 +26,7 @@ impl Condition {
         if self.is_closed() {
             return StorageHealth::Closed;
         }
-        if self.is_full.load(Ordering::Acquire) {
+        if self.waits.load(Ordering::Acquire) || self.is_short.load(Ordering::Acquire) {
             return StorageHealth::Full;
         }
         let waited = self.sync_since().map(|since| since.elapsed());
@@ -42,9 +45,24 @@ impl Condition {
         self.is_closed.store(true, Ordering::Release);
     }
 
-    /// Appends wait for space, or do not any more. Answers what was so before.
-    pub(crate) fn set_full(&self, is_full: bool) -> bool {
-        self.is_full.swap(is_full, Ordering::AcqRel)
+    /// Appends wait for space, or do not any more.
+    pub(crate) fn set_waiting(&self, waits: bool, free: u64) {
+        match (self.waits.swap(waits, Ordering::AcqRel), waits) {
+            (false, true) => tracing::error!(free, "appends wait for space on the disk"),
+            (true, false) => tracing::info!(free, "appends go on"),
+            _ => {}
+        }
+    }
+
+    /// Less than the reserve is free, or it is not any more.
+    pub(crate) fn set_short(&self, is_short: bool, free: u64, reserve: u64) {
+        match (self.is_short.swap(is_short, Ordering::AcqRel), is_short) {
+            (false, true) => {
+                tracing::error!(free, reserve, "the disk is full: free some space");
+            }
+            (true, false) => tracing::info!(free, reserve, "the disk has space again"),
+            _ => {}
+        }
     }
 
     /// The next write fails without reaching the disk.

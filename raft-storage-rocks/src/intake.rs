@@ -138,16 +138,10 @@ impl Intake {
     }
 
     fn is_full(&self) {
-        if !self.condition.set_full(true) {
-            let (free, reserve) = self.room.figures();
-            tracing::error!(free, reserve, "the disk is full: appends wait for space");
-        }
+        self.condition.set_waiting(true, self.room.free());
     }
 
     fn has_room_again(&self) {
-        if self.condition.set_full(false) {
-            let (free, reserve) = self.room.figures();
-            tracing::info!(free, reserve, "the disk has space again");
-        }
+        self.condition.set_waiting(false, self.room.free());
     }
 }

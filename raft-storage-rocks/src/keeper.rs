@@ -1,5 +1,5 @@
-//! A thread for what need not hold up a write: syncing the watermark, and removing
-//! table files that hold nothing but what was purged.
+//! A thread for what need not hold up a write: syncing the watermark, removing table
+//! files that hold nothing but what was purged, and looking at the disk's free space.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use raft_core::LogIndex;
 use rocksdb::DB;
 
 use crate::keys::{META, PAYLOAD, REPAIRED, family, log_key};
+use crate::room::{ASK_EVERY, Room};
 use crate::space::Deleted;
 use crate::watermark::WatermarkSync;
 
@@ -31,12 +32,17 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Starts the thread.
-    pub(crate) fn spawn(db: Arc<DB>, watermark: Option<WatermarkSync>) -> std::io::Result<Self> {
+    pub(crate) fn spawn(
+        db: Arc<DB>,
+        watermark: Option<WatermarkSync>,
+        room: Room,
+    ) -> std::io::Result<Self> {
         let (notes, queue) = mpsc::channel();
         let is_raised = Arc::new(AtomicBool::new(false));
-        let chores = Chores {
+        let mut chores = Chores {
             db,
             watermark,
+            room,
             is_raised: Arc::clone(&is_raised),
         };
         let thread = std::thread::Builder::new()
@@ -85,22 +91,29 @@ impl Drop for Keeper {
 struct Chores {
     db: Arc<DB>,
     watermark: Option<WatermarkSync>,
+    /// Of its own: the writer looks only when it writes.
+    room: Room,
     is_raised: Arc<AtomicBool>,
 }
 
 impl Chores {
-    fn run(&self, notes: &mpsc::Receiver<Note>) {
+    fn run(&mut self, notes: &mpsc::Receiver<Note>) {
         let mut due: Option<Instant> = None;
+        let mut asks_at = Instant::now();
         loop {
-            let note = match due {
-                Some(due) => notes.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => notes.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let now = Instant::now();
+            if asks_at <= now {
+                self.room.ask();
+                asks_at = now + ASK_EVERY;
+            }
+            let next = due.map_or(asks_at, |due| due.min(asks_at));
+            let note = notes.recv_timeout(next.saturating_duration_since(now));
             match note {
                 Ok(Note::Raised) => due = Some(due.unwrap_or_else(|| Instant::now() + SYNC_EVERY)),
                 Ok(Note::Deleted(runs)) => {
                     runs.into_iter().for_each(|runs| self.remove_files(runs))
                 }
+                Err(RecvTimeoutError::Timeout) if due.is_none_or(|due| Instant::now() < due) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     due = None;
                     self.sync_watermark();

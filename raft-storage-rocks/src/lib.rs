@@ -34,9 +34,9 @@
 //! was synced. What queued while the last sync ran becomes the next batch: one
 //! write, one sync, whatever the number of appends, votes and groups in it. After
 //! a failed write the store accepts no more until it is opened again. A full disk is
-//! no failure: below a reserve of free space appends wait until there is more, while
-//! votes, purges and reads go on; a write that finds no space all the same is made
-//! once more when there is some.
+//! no failure: below a reserve of free space health says so, and below half of it
+//! appends wait until there is more, while votes, purges and reads go on; a write that
+//! finds no space all the same is made once more when there is some.
 //!
 //! After a crash the store holds what was acknowledged, and perhaps the write that
 //! was under way, all of it or nothing. A store that comes up with less than it

@@ -14,7 +14,8 @@ pub struct RocksOptions {
     /// groups of the store. Reads of these do not touch the database: followers that
     /// lag a little, and the state machine, read nothing else. Default 8 MiB.
     pub recent_bytes: usize,
-    /// Free bytes of the disk below which appends wait for space: what is left is for
+    /// Free bytes of the disk below which it counts as full: a leader hands over, or takes
+    /// no more proposals. Below half of it appends wait for space: what is left is for
     /// votes, purges, and the database's own flushes, each of which writes up to
     /// `write_buffer_bytes`. Of a small disk at most an eighth. Default 128 MiB.
     pub reserve_bytes: u64,

@@ -1,18 +1,24 @@
 //! Whether the disk has room for more.
 //!
-//! A reserve is kept: appends stop before the disk is full, so that votes, purges and
-//! the database's own flushes, which free the write-ahead log, still find space.
+//! A reserve is kept. When less than that is free the disk counts as full: a leader hands
+//! over, or takes no more proposals. What is under way by then is written into the upper
+//! half of the reserve, so that nothing that waits for it is held up, votes least of all.
+//! Below half of the reserve appends wait. What is left is for votes, purges and the
+//! database's own flushes, which free the write-ahead log.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{Gauge, gauge};
 
+use crate::condition::Condition;
+
 /// The disk is asked again after this long, because others write to it, too.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Of what is free beyond the reserve, one part of so many may be written before the
-/// disk is asked again.
+/// disk is asked again. Of a small disk, one part is the reserve.
 const PARTS: u64 = 8;
 
 /// With less than this beyond the reserve a write may find the disk full all the same:
@@ -27,21 +33,23 @@ pub(crate) struct Room {
     /// So many bytes may be written before the disk is asked again.
     budget: u64,
     asked_at: Option<Instant>,
-    was_full: bool,
+    is_short: bool,
+    condition: Arc<Condition>,
     gauge: Gauge,
 }
 
 impl Room {
     /// For a store in `directory`. Of a small disk at most an eighth is kept in reserve.
-    pub(crate) fn new(directory: &Path, reserve: u64) -> Self {
+    pub(crate) fn new(directory: &Path, reserve: u64, condition: Arc<Condition>) -> Self {
         let total = fs4::total_space(directory).unwrap_or(u64::MAX);
         Self {
             directory: directory.into(),
             reserve: reserve.min(total / PARTS),
-            free: 0,
+            free: u64::MAX,
             budget: 0,
             asked_at: None,
-            was_full: false,
+            is_short: false,
+            condition,
             gauge: gauge!("raft_storage_free_bytes"),
         }
     }
@@ -53,12 +61,8 @@ impl Room {
         if !is_known || self.budget < bytes {
             self.ask();
         }
-        let takes = self.free >= self.needed(bytes);
-        if takes {
-            self.budget = self.budget.saturating_sub(bytes);
-        }
-        self.was_full = !takes;
-        takes
+        self.budget = self.budget.saturating_sub(bytes);
+        self.free >= (self.reserve / 2).saturating_add(bytes)
     }
 
     /// Whether a write may yet find no space.
@@ -66,62 +70,74 @@ impl Room {
         self.free < self.reserve.saturating_add(TIGHT)
     }
 
-    /// Free bytes, and how many of them are kept in reserve.
-    pub(crate) const fn figures(&self) -> (u64, u64) {
-        (self.free, self.reserve)
+    /// Free bytes, as they were asked for last.
+    pub(crate) const fn free(&self) -> u64 {
+        self.free
     }
 
-    /// What must be free. A little more once it was not, so that it does not go to and fro.
-    const fn needed(&self, bytes: u64) -> u64 {
-        let reserve = match self.was_full {
-            true => self.reserve.saturating_add(self.reserve / 4),
-            false => self.reserve,
-        };
-        reserve.saturating_add(bytes)
-    }
-
-    fn ask(&mut self) {
+    /// Looks at the disk, and says so if it is full or is not any more.
+    pub(crate) fn ask(&mut self) {
         // A disk that cannot be asked says by its writes what it thinks of them.
-        self.free = fs4::available_space(&self.directory).unwrap_or(u64::MAX);
-        self.budget = self.free.saturating_sub(self.reserve) / PARTS;
+        let free = fs4::available_space(&self.directory).unwrap_or(u64::MAX);
         self.asked_at = Some(Instant::now());
-        self.gauge.set(self.free as f64);
+        self.gauge.set(free as f64);
+        self.learn(free);
+    }
+
+    fn learn(&mut self, free: u64) {
+        self.free = free;
+        self.budget = free.saturating_sub(self.reserve) / PARTS;
+        // A little more than the reserve once it was less, so as not to go to and fro.
+        let is_short = match self.is_short {
+            true => free < self.reserve.saturating_add(self.reserve / 4),
+            false => free < self.reserve,
+        };
+        if std::mem::replace(&mut self.is_short, is_short) != is_short {
+            self.condition.set_short(is_short, free, self.reserve);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use raft_core::StorageHealth;
+
     use super::*;
 
-    fn room(free: u64, reserve: u64) -> Room {
-        Room {
-            reserve,
-            free,
-            budget: free,
-            asked_at: Some(Instant::now()),
-            ..Room::new(Path::new("/nowhere"), reserve)
-        }
+    fn room(reserve: u64) -> Room {
+        let mut room = Room::new(Path::new("/nowhere"), reserve, Arc::default());
+        room.asked_at = Some(Instant::now());
+        room
     }
 
     #[test]
-    fn what_would_go_into_the_reserve_has_no_room() {
-        assert!(room(200, 100).takes(100));
-        assert!(!room(200, 100).takes(101));
+    fn what_would_go_below_half_of_the_reserve_has_no_room() {
+        let mut room = room(100);
+        room.learn(200);
+        room.budget = 200;
+        assert!(room.takes(150));
+        room.budget = 200;
+        assert!(!room.takes(151));
     }
 
     #[test]
-    fn a_disk_that_was_full_has_room_again_a_little_above_its_reserve() {
-        let mut room = room(99, 100);
-        assert!(!room.takes(0));
-        for (free, takes) in [(110, false), (125, true), (110, true)] {
-            room.free = free;
-            assert_eq!(room.takes(0), takes, "{free}");
+    fn a_disk_is_full_below_its_reserve_and_has_room_again_a_little_above() {
+        let mut room = room(100);
+        for (free, health) in [
+            (100, StorageHealth::Healthy),
+            (99, StorageHealth::Full),
+            (124, StorageHealth::Full),
+            (125, StorageHealth::Healthy),
+            (110, StorageHealth::Healthy),
+        ] {
+            room.learn(free);
+            assert_eq!(room.condition.health(), health, "{free}");
         }
     }
 
     #[test]
     fn a_disk_that_cannot_be_asked_is_not_called_full() {
-        let mut room = Room::new(Path::new("/nowhere/at/all"), 1 << 40);
+        let mut room = Room::new(Path::new("/nowhere/at/all"), 1 << 40, Arc::default());
         assert!(room.takes(1 << 30));
         assert!(!room.is_tight());
     }
@@ -130,7 +146,7 @@ mod tests {
     fn a_small_disk_keeps_an_eighth_in_reserve() {
         let directory = tempfile::tempdir().unwrap();
         let total = fs4::total_space(directory.path()).unwrap();
-        let room = Room::new(directory.path(), u64::MAX);
-        assert_eq!(room.figures().1, total / PARTS);
+        let room = Room::new(directory.path(), u64::MAX, Arc::default());
+        assert_eq!(room.reserve, total / PARTS);
     }
 }

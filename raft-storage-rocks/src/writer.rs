@@ -52,11 +52,11 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let (queue, changes) = mpsc::channel();
         let condition = Arc::new(Condition::default());
-        let room = Room::new(directory, options.reserve_bytes);
-        let mut intake = Intake::new(changes, room, Arc::clone(&condition));
+        let room = || Room::new(directory, options.reserve_bytes, Arc::clone(&condition));
+        let mut intake = Intake::new(changes, room(), Arc::clone(&condition));
         let sync = watermark.as_ref().map(Watermark::sync_handle).transpose()?;
         let mut disk = Disk {
-            keeper: Keeper::spawn(Arc::clone(&db), sync)?,
+            keeper: Keeper::spawn(Arc::clone(&db), sync, room())?,
             db,
             options: options.writes(),
             watermark,

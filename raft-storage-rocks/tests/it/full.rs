@@ -24,6 +24,9 @@ const OTHER: GroupId = GroupId::new(7);
 /// Longer than RocksDB waits before it looks for space again, which is 5 seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An append that takes longer than this waits for space.
+const WAITS: Duration = Duration::from_secs(3);
+
 const ENTRY_BYTES: usize = 64 << 10;
 
 /// A disk of 48 MiB, gone when dropped.
@@ -100,19 +103,27 @@ async fn append_large(log: &RocksLogStore, index: u64) {
 /// Appends until one waits for space. Answers its index, and who waits for it.
 async fn append_until_full(log: &Arc<RocksLogStore>) -> (u64, JoinHandle<()>) {
     for index in 1.. {
-        let log = Arc::clone(log);
-        let handle = Arc::clone(&log);
-        let appending = tokio::spawn(async move { append_large(&log, index).await });
-        while !appending.is_finished() {
-            if handle.health() == StorageHealth::Full {
+        let handle = Arc::clone(log);
+        let mut appending = tokio::spawn(async move { append_large(&handle, index).await });
+        match tokio::time::timeout(WAITS, &mut appending).await {
+            Ok(appended) => appended.unwrap(),
+            Err(_) => {
+                assert_eq!(log.health(), StorageHealth::Full);
                 return (index, appending);
             }
-            assert_ne!(handle.health(), StorageHealth::Closed);
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        appending.await.unwrap();
     }
     unreachable!("the disk is small")
+}
+
+/// The disk is looked at once a second.
+async fn wait_until_healthy(log: &RocksLogStore) {
+    let healthy = async {
+        while log.health() != StorageHealth::Healthy {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, healthy).await.unwrap();
 }
 
 async fn assert_whole(store: &RocksStore, last: u64) {
@@ -134,7 +145,7 @@ async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
     disk.leave_free(16 << 20);
 
     let (index, appending) = append_until_full(&log).await;
-    assert!(fs4::available_space(disk.path()).unwrap() > 2 << 20);
+    assert!(fs4::available_space(disk.path()).unwrap() > 1 << 20);
     let vote = vote_of(0, 9);
     store.stable_store(GROUP).save(vote).await.unwrap();
     other.purge(LogId::new(1, 1)).await.unwrap();
@@ -148,7 +159,7 @@ async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(log.health(), StorageHealth::Healthy);
+    wait_until_healthy(&log).await;
     drop((log, other, store));
 
     let store = disk.open(4 << 20).unwrap();
@@ -177,7 +188,7 @@ async fn a_disk_without_any_space_left_loses_nothing_and_is_written_again_later(
     for index in index + 1..=index + 20 {
         append_large(&log, index).await;
     }
-    assert_eq!(log.health(), StorageHealth::Healthy);
+    wait_until_healthy(&log).await;
     drop((log, store));
     assert_whole(&disk.open(0).unwrap(), index + 20).await;
 }
