@@ -92,6 +92,7 @@ mod identity;
 mod keeper;
 mod keys;
 mod log_store;
+mod manifest;
 mod metrics;
 mod options;
 mod read;
