@@ -97,6 +97,7 @@ mod intake;
 mod keeper;
 mod keys;
 mod log_store;
+mod manifest;
 mod metrics;
 mod options;
 mod read;

@@ -1,14 +1,30 @@
 //! How the database is set up, with reasons.
+//!
+//! Not here, because they would only cost: bloom filters, as no key is looked for that
+//! is not there but in `repaired`, which is empty; pipelined or concurrent writes, as
+//! there is one writer; blob files, as payloads are mostly purged before a flush.
 
-use rocksdb::{DBCompressionType, DBRecoveryMode, Options, WriteOptions};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions};
 
 use crate::keys::{META, PAYLOAD};
 
+/// Unused files of the write-ahead log that are kept: one is needed whenever a
+/// memtable is full, a second when that happens again before a flush is done.
+const RECYCLED_FILES: usize = 2;
+
+/// Old entries are read once, in order; recent ones come from memory.
+const BLOCK_CACHE_BYTES: usize = 4 << 20;
+
 /// What a user may choose. The defaults suit a log that is purged now and then.
+///
+/// On the disk the store takes, beside what the log holds, at most about five times
+/// `write_buffer_bytes` and a quarter: files of the write-ahead log, in use or kept
+/// to be used again, and 16 MiB of RocksDB's own notes.
 #[derive(Clone, Debug)]
 pub struct RocksOptions {
     /// Bytes of memtable for payloads, and a quarter of it for metadata. Large, so
-    /// that entries are mostly purged before they reach a table file. Default 64 MiB.
+    /// that entries are mostly purged before they reach a table file. A second one is
+    /// in memory while the first is flushed. Default 64 MiB.
     pub write_buffer_bytes: usize,
     /// Bytes of the entries appended last that stay in memory, shared evenly by the
     /// groups of the store. Reads of these do not touch the database: followers that
@@ -42,22 +58,46 @@ impl RocksOptions {
         options.create_missing_column_families(true);
         // A recycled file needs no new blocks, so a sync writes data alone: on the
         // disk we measured, a third less time per small append.
-        options.set_recycle_log_file_num(4);
+        options.set_recycle_log_file_num(RECYCLED_FILES);
         // A kill or a power cut may tear the last record, which then was never
         // acknowledged, and a recycled file ends in records of its earlier use.
         // Both are where recovery has to end. Absolute consistency would refuse
         // to open after each such crash, and RocksDB turns recycling off with it.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        // Votes change seldom, so their memtable is seldom full: without a bound
-        // it would keep every file of the write-ahead log alive.
-        options.set_max_total_wal_size(self.wal_bytes());
+        // Votes change seldom, so their memtable is seldom full: by itself it would
+        // keep every file of the write-ahead log alive. All are flushed together.
+        options.set_atomic_flush(true);
+        // One thread writes; room for several would cost each insertion.
+        options.set_allow_concurrent_memtable_write(false);
+        // A flush goes to the disk piece by piece: in one piece at its end it would
+        // stand in the way of an append's sync.
+        options.set_bytes_per_sync(1 << 20);
+        options.set_wal_bytes_per_sync(0);
+        // Files are removed by threads in the background, and not by the writer.
+        options.set_avoid_unnecessary_blocking_io(true);
         options.set_max_background_jobs(2);
+        // An opening looks at no more than it needs.
+        options.set_skip_stats_update_on_db_open(true);
+        // What RocksDB notes for itself stays small, however long it runs.
+        options.set_max_manifest_file_size(4 << 20);
         options.set_keep_log_file_num(4);
-        options.set_max_log_file_size(4 << 20);
+        options.set_max_log_file_size(2 << 20);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
         options
     }
 
-    pub(crate) fn column_family(&self, name: &str) -> Options {
+    /// The options of the column families by name. They share one cache.
+    pub(crate) fn column_families<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<(&'a str, Options)> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let named = |name| (name, self.column_family(name, &cache));
+        names.into_iter().map(named).collect()
+    }
+
+    fn column_family(&self, name: &str, cache: &Cache) -> Options {
         let mut options = Options::default();
         options.set_write_buffer_size(match name {
             PAYLOAD => self.write_buffer_bytes,
@@ -69,6 +109,9 @@ impl RocksOptions {
             PAYLOAD => DBCompressionType::Lz4,
             _ => DBCompressionType::None,
         });
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(cache);
+        options.set_block_based_table_factory(&blocks);
         options
     }
 
@@ -76,9 +119,5 @@ impl RocksOptions {
         let mut options = WriteOptions::default();
         options.set_sync(self.sync);
         options
-    }
-
-    const fn wal_bytes(&self) -> u64 {
-        4 * self.write_buffer_bytes as u64
     }
 }

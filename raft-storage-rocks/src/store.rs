@@ -14,6 +14,7 @@ use crate::group::{Group, RecentBudget};
 use crate::identity::{self, Identity};
 use crate::keys::{COLUMN_FAMILIES, DEFAULT};
 use crate::log_store::RocksLogStore;
+use crate::manifest;
 use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
@@ -51,8 +52,8 @@ impl RocksStore {
         let path = path.as_ref();
         let database = options.database();
         refuse_other_databases(&database, path)?;
-        let families = COLUMN_FAMILIES
-            .map(|name| ColumnFamilyDescriptor::new(name, options.column_family(name)));
+        let families = options.column_families(COLUMN_FAMILIES).into_iter();
+        let families = families.map(|(name, family)| ColumnFamilyDescriptor::new(name, family));
         let db = DB::open_cf_descriptors(&database, path, families)
             .map_err(|source| cannot_open(path, source))?;
         let watermark = open_watermark(&db, path, options)?;
@@ -141,6 +142,13 @@ fn holds_database(path: &Path) -> bool {
 fn refuse_other_databases(database: &rocksdb::Options, path: &Path) -> Result<(), StoreError> {
     if !holds_database(path) {
         return Ok(());
+    }
+    // A file that cannot be read is told by what RocksDB says of it.
+    if manifest::is_endless(path).unwrap_or_default() {
+        return Err(StoreError::Damaged {
+            path: path.into(),
+            reason: "its manifest holds a record of a type that no manifest has".into(),
+        });
     }
     let names = DB::list_cf(database, path).map_err(|source| cannot_open(path, source))?;
     let stranger = names

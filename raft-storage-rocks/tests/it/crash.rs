@@ -14,8 +14,12 @@ use crate::support::{GROUP, Place, append, entry, open, vote_of};
 /// Set for the process that is to be killed: where its store is.
 const PLACE: &str = "RAFT_STORAGE_CRASH_TEST";
 
-/// Kills per test run.
-const ROUNDS: usize = 20;
+/// Kills per test run, unless `RAFT_STORAGE_KILLS` says how many.
+const ROUNDS: usize = 60;
+
+fn rounds() -> usize {
+    std::env::var("RAFT_STORAGE_KILLS").map_or(ROUNDS, |count| count.parse().unwrap())
+}
 
 /// One write, as the child names it before it makes it.
 #[derive(Clone, Copy, Debug)]
@@ -186,7 +190,7 @@ fn run_and_kill(place: &Place, lines: usize, content: &mut Content) -> Option<Wr
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let place = Place::new();
     let mut content = Content::default();
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let under_way = run_and_kill(&place, 10 + round * 37 % 90, &mut content);
 
         let store = place.open();
@@ -200,7 +204,10 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         assert_readable(&store, &found).await;
         content = found;
     }
-    assert!(content.term as usize >= ROUNDS, "the children wrote little");
+    assert!(
+        content.term as usize >= rounds(),
+        "the children wrote little"
+    );
 }
 
 /// Every entry reads as what was written under its identity.
