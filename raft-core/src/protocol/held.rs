@@ -1,11 +1,12 @@
 //! Proposals that wait while leadership is being handed over.
 //!
-//! If the transfer fails, they are appended in the order in which they came. If
+//! If the transfer fails, they are appended in the order in which they came, or refused
+//! by a leader whose disk is full. If
 //! it succeeds, this node's own go to the next leader. Those that others
 //! forwarded are bound to the old term; their origins learn from the next
 //! leader's log that they were superseded, which is a certain refusal.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -15,8 +16,9 @@ use super::role::Role;
 use crate::config::DuringTransfer;
 use crate::entry::size_of_command;
 use crate::error::ProposeError;
+use crate::message::{Message, ProposeRefused, Refusal};
 use crate::time::Timestamp;
-use crate::types::RequestId;
+use crate::types::{ReplicaId, RequestId};
 
 /// Proposals that wait, in the order in which they came.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,8 @@ pub(super) struct HeldProposals {
 
 #[derive(Clone, Debug)]
 struct Held {
+    /// Who is told what becomes of it: this node itself, or who forwarded it.
+    from: ReplicaId,
     request: RequestId,
     command: Bytes,
     deadline: Timestamp,
@@ -49,7 +53,12 @@ impl HeldProposals {
 
 impl Raft {
     /// Keeps a proposal until the transfer has ended, or refuses it.
-    pub(super) fn hold(&mut self, request: RequestId, command: Bytes) -> Result<(), ProposeError> {
+    pub(super) fn hold(
+        &mut self,
+        from: ReplicaId,
+        request: RequestId,
+        command: Bytes,
+    ) -> Result<(), ProposeError> {
         if self.config.during_transfer == DuringTransfer::Refuse {
             let leader = self.transfer_target();
             if self.awaits_successor() {
@@ -64,6 +73,7 @@ impl Raft {
         let deadline = self.now + self.config.request_timeout;
         self.held.bytes += size_of_command(command.len());
         self.held.queue.push_back(Held {
+            from,
             request,
             command,
             deadline,
@@ -82,6 +92,9 @@ impl Raft {
         if self.leader().is_none() {
             return;
         }
+        if self.leads_with_full_disk() {
+            return self.refuse_held_for_space();
+        }
         let leads = matches!(self.role, Role::Leader(_));
         let mut commands = Vec::new();
         for Held {
@@ -99,6 +112,27 @@ impl Raft {
             }
         }
         self.forward(commands);
+    }
+
+    /// Nobody relieves this leader of its full disk.
+    fn refuse_held_for_space(&mut self) {
+        let mut forwarded: BTreeMap<(ReplicaId, u64), Vec<u64>> = BTreeMap::new();
+        for Held { from, request, .. } in self.held.take() {
+            if request.boot == self.boot {
+                self.fail_proposal(Ticket(request.sequence), ProposeError::DiskFull);
+            } else {
+                let refused = forwarded.entry((from, request.boot)).or_default();
+                refused.push(request.sequence);
+            }
+        }
+        for ((from, boot), sequences) in forwarded {
+            let body = ProposeRefused {
+                boot,
+                sequences,
+                reason: Refusal::DiskFull,
+            };
+            self.send(from, Message::ProposeRefused(body));
+        }
     }
 
     /// The group goes on without this node: nobody takes its proposals any more.

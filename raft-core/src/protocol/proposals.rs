@@ -30,7 +30,9 @@ impl Raft {
         for Proposal { ticket, command } in proposals {
             let outcome = match self.admit(ticket, command.len()) {
                 Err(error) => Err(error),
-                Ok(()) if is_held => self.hold(self.own_request(ticket), command),
+                Ok(()) if is_held => {
+                    self.hold(self.config.replica, self.own_request(ticket), command)
+                }
                 Ok(()) => {
                     self.remember_proposal(ticket);
                     if matches!(self.role, Role::Leader(_)) {
@@ -186,7 +188,7 @@ impl Raft {
                 refused.push(sequence);
             } else if !hands_over {
                 self.append_command(request, command);
-            } else if self.hold(request, command).is_err() {
+            } else if self.hold(envelope.from, request, command).is_err() {
                 refused.push(sequence);
             }
         }

@@ -176,6 +176,37 @@ fn a_leader_with_a_full_disk_that_nobody_relieves_says_so() {
     assert_eq!(leader.raft.status().last_log, LogId::new(2, 3));
 }
 
+/// Nobody took over: what waited for that has nowhere to go.
+#[test]
+fn what_waited_for_a_hand_over_is_refused_when_the_disk_stays_full() {
+    let mut leader = leader_of(3, 2, &[1]);
+    let last = LogId::new(2, 2);
+    for peer in [2, 3] {
+        leader.receive(peer, 2, accepted(session_of(peer), last, last));
+    }
+    leader.step(Input::StorageHealth(StorageHealth::Full));
+    leader.propose(1);
+    leader.receive(3, 2, forwarded(77, 1));
+    assert_eq!(leader.failed, []);
+
+    let mut sent = Vec::new();
+    for round in 1..=30 {
+        sent.extend(leader.wait(Duration::from_millis(50)));
+        for peer in [2, 3] {
+            sent.extend(leader.receive(peer, 2, heartbeat_reply(session_of(peer), round, last)));
+        }
+    }
+
+    assert_eq!(leader.failed, [(1, ProposeError::DiskFull)]);
+    let refusal = ProposeRefused {
+        boot: 77,
+        sequences: vec![1],
+        reason: Refusal::DiskFull,
+    };
+    assert!(sent.contains(&(3, Message::ProposeRefused(refusal))));
+    assert_eq!(leader.raft.status().last_log, last);
+}
+
 #[test]
 fn a_follower_tells_its_clients_that_the_leader_has_no_space() {
     let mut leader = leader_of(3, 2, &[1]);
