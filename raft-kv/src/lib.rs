@@ -20,6 +20,7 @@ pub mod member;
 pub mod model;
 pub mod mvcc;
 pub mod proto;
+mod scrub;
 pub mod server;
 pub mod shutdown;
 mod upkeep;

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::api::{Backend, Limits};
 use crate::config::{ClusterState, Config};
 use crate::mvcc::{MvccMachine, MvccStore};
+use crate::scrub::Scrub;
 use crate::{founders, http, member, upkeep};
 
 /// The one group of this server.
@@ -62,6 +63,7 @@ pub struct Server {
     serving: JoinHandle<io::Result<()>>,
     removed: watch::Receiver<bool>,
     upkeep: [JoinHandle<()>; 3],
+    scrub: Scrub,
 }
 
 impl Server {
@@ -97,6 +99,7 @@ impl Server {
         let (is_removed, removed) = watch::channel(false);
         let removal = upkeep::notice_removal(node.clone(), is_removed);
         let members = upkeep::members(node.clone(), member::own_info(&config));
+        let scrub = Scrub::start(log, node.clone());
         let (stop_serving, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, http::router(&backend), stopped));
         info!(
@@ -121,6 +124,7 @@ impl Server {
                 tokio::spawn(members),
                 tokio::spawn(removal),
             ],
+            scrub,
         })
     }
 
@@ -168,6 +172,7 @@ impl Server {
                 serving.abort();
             }
         }
+        drop(self.scrub);
         self.node.shutdown().await;
         self.network.shutdown().await;
         self.upkeep.iter().for_each(JoinHandle::abort);

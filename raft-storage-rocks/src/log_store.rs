@@ -11,6 +11,7 @@ use rocksdb::DB;
 
 use crate::change::Change;
 use crate::group::{FromMemory, Group};
+use crate::merging::Merging;
 use crate::metrics::ReadMetrics;
 use crate::read::{DOING, METADATA_PAGE, Reader};
 use crate::writer::Writer;
@@ -23,12 +24,19 @@ pub struct RocksLogStore {
     db: Arc<DB>,
     writer: Arc<Writer>,
     group: Arc<Group>,
+    merging: Arc<Merging>,
     metrics: ReadMetrics,
 }
 
 impl RocksLogStore {
-    pub(crate) fn new(db: Arc<DB>, writer: Arc<Writer>, group: Arc<Group>) -> Self {
+    pub(crate) fn new(
+        db: Arc<DB>,
+        writer: Arc<Writer>,
+        group: Arc<Group>,
+        merging: Arc<Merging>,
+    ) -> Self {
         Self {
+            merging,
             db,
             writer,
             group,
@@ -72,8 +80,11 @@ impl LogStore for RocksLogStore {
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>, StorageError> {
         let memory = self.group.entries(first, last, max_bytes);
+        let merging = Arc::clone(&self.merging);
         self.answer(memory, move |reader, bounds| {
-            reader.entries(bounds, first, last, max_bytes)
+            let answers = reader.entries(bounds, first, last, max_bytes)?;
+            merging.look_at(&answers);
+            Ok(answers)
         })
         .await
     }

@@ -109,6 +109,8 @@ impl RocksOptions {
             PAYLOAD => DBCompressionType::Lz4,
             _ => DBCompressionType::None,
         });
+        // Not before what is there was looked at; see `Merging`.
+        options.set_disable_auto_compactions(true);
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(cache);
         options.set_block_based_table_factory(&blocks);

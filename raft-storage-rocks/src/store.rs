@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,10 +14,11 @@ use crate::identity::{self, Identity};
 use crate::keys::{COLUMN_FAMILIES, DEFAULT};
 use crate::log_store::RocksLogStore;
 use crate::manifest;
+use crate::merging::Merging;
 use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::stable_store::RocksStableStore;
-use crate::survey::{Finding, Survey, Surveyed};
+use crate::survey::{Finding, Pace, Survey, Surveyed};
 use crate::watermark::Watermark;
 use crate::writer::{Writer, says_full};
 
@@ -29,6 +29,7 @@ pub struct RocksStore {
     db: Arc<DB>,
     writer: Arc<Writer>,
     identity: Identity,
+    merging: Arc<Merging>,
     /// The logs opened so far: handles to one log agree on what it spans.
     logs: Arc<Mutex<BTreeMap<GroupId, Arc<Group>>>>,
     recent: Arc<RecentBudget>,
@@ -59,12 +60,15 @@ impl RocksStore {
         let watermark = open_watermark(&db, path, options)?;
         identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
+        let merging =
+            Merging::begin(Arc::clone(&db)).map_err(|source| cannot_open(path, source))?;
         let writer = Writer::spawn(Arc::clone(&db), path, options, watermark)
             .map_err(|source| StoreError::Thread { source })?;
         Ok(Self {
             db,
             writer: Arc::new(writer),
             identity,
+            merging,
             logs: Arc::default(),
             recent: RecentBudget::new(options.recent_bytes),
         })
@@ -81,15 +85,15 @@ impl RocksStore {
         identity::stored(&open_read_only(path)?, path)
     }
 
-    /// Reads everything, at most so many bytes a second, while the store is in use, and
-    /// hands each damaged thing to `found`. Blocks; damage is no error.
+    /// Reads everything, while the store is in use, and hands each damaged thing to
+    /// `found`. Blocks; damage is no error.
     ///
     /// # Errors
     ///
     /// When the disk fails.
     pub fn scrub(
         &self,
-        bytes_per_second: Option<NonZeroU64>,
+        pace: &Pace,
         mut found: impl FnMut(Finding),
     ) -> Result<Surveyed, StorageError> {
         let survey = Survey {
@@ -97,7 +101,10 @@ impl RocksStore {
             directory: self.db.path(),
             first_life: self.identity.incarnation,
         };
-        survey.scrub(bytes_per_second, &mut found)
+        survey.scrub(pace, &mut |finding| {
+            self.merging.end();
+            found(finding);
+        })
     }
 
     /// The log of `group`. Handles to the same log may be used side by side.
@@ -117,7 +124,12 @@ impl RocksStore {
             }
         };
         let (db, writer) = (Arc::clone(&self.db), Arc::clone(&self.writer));
-        Ok(RocksLogStore::new(db, writer, log))
+        Ok(RocksLogStore::new(
+            db,
+            writer,
+            log,
+            Arc::clone(&self.merging),
+        ))
     }
 
     /// The term and vote of `group`.

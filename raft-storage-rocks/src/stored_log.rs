@@ -1,6 +1,5 @@
 //! A store that is looked at and not changed: for tools.
 
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use raft_core::{GroupId, LogBounds, LogIndex, StableState, StorageError, StoredEntry};
@@ -10,7 +9,7 @@ use crate::error::StoreError;
 use crate::identity::{self, Identity};
 use crate::read::Reader;
 use crate::store;
-use crate::survey::{Finding, Survey, Surveyed};
+use crate::survey::{Finding, Pace, Survey, Surveyed};
 
 /// A store as it is on the disk, opened for reading alone.
 ///
@@ -95,18 +94,17 @@ impl StoredLog {
         reader.entries(reader.bounds()?, first, last, max_bytes)
     }
 
-    /// Reads everything, at most so many bytes a second, and hands each damaged thing to
-    /// `found`. Damage is no error.
+    /// Reads everything, and hands each damaged thing to `found`. Damage is no error.
     ///
     /// # Errors
     ///
     /// When the disk fails.
     pub fn scrub(
         &self,
-        bytes_per_second: Option<NonZeroU64>,
+        pace: &Pace,
         mut found: impl FnMut(Finding),
     ) -> Result<Surveyed, StorageError> {
-        self.survey().scrub(bytes_per_second, &mut found)
+        self.survey().scrub(pace, &mut found)
     }
 
     fn survey(&self) -> Survey<'_> {

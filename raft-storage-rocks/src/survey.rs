@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
@@ -17,6 +19,9 @@ use crate::vote::VoteReader;
 
 /// Bytes of entries held at once.
 const PAGE: usize = 1 << 20;
+
+/// How long a slow look sleeps before it asks whether it shall end.
+const NAP: Duration = Duration::from_millis(100);
 
 /// A whole store, to look at.
 pub(crate) struct Survey<'a> {
@@ -56,6 +61,37 @@ pub enum DamagedPart {
     Vote,
     /// What says where the log begins and ends.
     Bounds,
+}
+
+/// How fast to look, and how long.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Pace {
+    /// Bytes of entries a second at most; nothing for as fast as the disk goes.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// Set, it ends the look within about a megabyte, with what was seen so far.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Pace {
+    /// At most so many bytes a second.
+    pub fn at(bytes_per_second: NonZeroU64) -> Self {
+        Self {
+            bytes_per_second: Some(bytes_per_second),
+            ..Self::default()
+        }
+    }
+
+    /// Waits until so many bytes are due. Answers whether to go on.
+    fn goes_on(&self, begun: Instant, bytes: u64) -> bool {
+        if let Some(rate) = self.bytes_per_second {
+            let due = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
+            while begun.elapsed() < due && !self.stop.load(Ordering::Acquire) {
+                thread::sleep(due.saturating_sub(begun.elapsed()).min(NAP));
+            }
+        }
+        !self.stop.load(Ordering::Acquire)
+    }
 }
 
 /// What was looked at.
@@ -138,21 +174,15 @@ impl Survey<'_> {
         reader.load()
     }
 
-    /// Reads everything, at most so many bytes a second, and hands each damaged thing to
-    /// `found`.
+    /// Reads everything, and hands each damaged thing to `found`.
     pub(crate) fn scrub(
         &self,
-        bytes_per_second: Option<NonZeroU64>,
+        pace: &Pace,
         found: &mut dyn FnMut(Finding),
     ) -> Result<Surveyed, StorageError> {
         let mut surveyed = Surveyed::default();
         let begun = Instant::now();
-        let mut pace = |bytes: u64| {
-            if let Some(rate) = bytes_per_second {
-                let due = Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
-                thread::sleep(due.saturating_sub(begun.elapsed()));
-            }
-        };
+        let mut goes_on = |bytes: u64| pace.goes_on(begun, bytes);
         for group in self.groups()? {
             surveyed.groups += 1;
             let mut note = |what, file, reason| {
@@ -173,7 +203,7 @@ impl Survey<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            self.scrub_log(group, bounds, &mut surveyed, &mut note, &mut pace)?;
+            self.scrub_log(group, bounds, &mut surveyed, &mut note, &mut goes_on)?;
         }
         Ok(surveyed)
     }
@@ -195,10 +225,10 @@ impl Survey<'_> {
         bounds: LogBounds,
         surveyed: &mut Surveyed,
         note: Note<'_>,
-        pace: &mut dyn FnMut(u64),
+        goes_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(), StorageError> {
         let mut index = bounds.purged.index.next();
-        while index <= bounds.last.index {
+        while index <= bounds.last.index && goes_on(surveyed.bytes) {
             let reader = Reader::new(self.db, group);
             for stored in reader.entries(bounds, index, bounds.last.index, PAGE)? {
                 match stored {
@@ -220,7 +250,6 @@ impl Survey<'_> {
                 surveyed.entries += 1;
                 index = index.next();
             }
-            pace(surveyed.bytes);
         }
         Ok(())
     }

@@ -52,6 +52,7 @@ pub fn kind(input: &Input) -> u8 {
         Input::StorageHealth(_) => 17,
         Input::Repaired(_) => 18,
         Input::SnapshotProgress(_) => 19,
+        Input::EntryDamaged(_) => 100,
         Input::Message(envelope) => 20 + kind_of_message(&envelope.message),
     }
 }

@@ -57,6 +57,8 @@ pub(super) enum Completion {
     Persisted(PersistToken),
     /// The writer: this damaged entry is replaced.
     Repaired(LogId),
+    /// Somebody who looks through the log store: this entry is damaged.
+    Damaged(LogId),
     /// The reader: what the log holds.
     LogRead {
         token: ReadToken,

@@ -51,7 +51,7 @@ use self::clock::{Clock, Stopwatch, within};
 use self::driver::{Driver, Parts};
 pub use self::error::{CheckpointError, NodeError};
 use self::helpers::Helpers;
-use self::inbound::Mailbox;
+use self::inbound::{Completion, Mailbox};
 use self::metrics::Metrics;
 use self::outbound::Outbound;
 use self::persist::Stores;
@@ -294,6 +294,13 @@ impl Node {
             Some(Ok(outcome)) => outcome,
             Some(Err(_)) | None => Err(ChangeMembershipError::Unknown),
         }
+    }
+
+    /// Says that whoever looks through this node's log store found `entry` damaged. The
+    /// node fetches it from the others, and has the store replace it; see its events and
+    /// `raft_damaged_entries_total`. What is not in the log any more is ignored.
+    pub fn report_damage(&self, entry: LogId) {
+        self.handle.mailbox.complete(Completion::Damaged(entry));
     }
 
     /// Hands this node's leadership over: to `to`, or to the most advanced other

@@ -68,6 +68,7 @@ impl Driver {
         let input = match completion {
             Completion::Persisted(token) => Input::Persisted(token),
             Completion::Repaired(log_id) => Input::Repaired(log_id),
+            Completion::Damaged(log_id) => Input::EntryDamaged(log_id),
             Completion::LogRead {
                 token,
                 entries,

@@ -105,6 +105,8 @@ pub enum Input {
         /// The entry right after `entries` is there and damaged.
         corrupt: Option<LogIndex>,
     },
+    /// Whoever looks through the log store found this entry damaged, asked by nobody.
+    EntryDamaged(LogId),
     /// The state machine has applied the log up to here.
     Applied(LogIndex),
     /// A crash would leave the state machine at this position at least.

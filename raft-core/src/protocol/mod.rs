@@ -298,6 +298,7 @@ impl Raft {
             Input::Applied(index) => self.on_applied(index),
             Input::StateDurable(index) => self.note_state_durable(index),
             Input::Checkpoint => self.on_checkpoint_wanted(),
+            Input::EntryDamaged(log_id) => self.on_entry_damaged(log_id),
             Input::CheckpointEnded => self.on_checkpoint_ended(),
             Input::SnapshotOffered(offer) => self.on_snapshot_offered(offer),
             Input::SnapshotRestored { token, ok } => self.on_snapshot_restored(token, ok),

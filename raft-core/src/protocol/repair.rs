@@ -122,6 +122,13 @@ impl Raft {
         self.check_repairs();
     }
 
+    /// An entry was found damaged that may have been replaced since.
+    pub(super) fn on_entry_damaged(&mut self, log_id: LogId) {
+        if self.log.contains(log_id) {
+            self.note_damage(log_id.index);
+        }
+    }
+
     /// Whether the entry at `index` is known to be damaged, and no copy is here.
     pub(super) fn is_damaged(&self, index: LogIndex) -> bool {
         !self.repairs.damaged.is_empty() && self.repairs.missing(index, index).next().is_some()

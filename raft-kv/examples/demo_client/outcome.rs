@@ -6,8 +6,9 @@ use std::io;
 use tonic::{Code, Status};
 
 /// Texts with which raft-kv refuses a request that it has not begun.
-const REFUSALS: [&str; 3] = [
+const REFUSALS: [&str; 4] = [
     "etcdserver: no leader",
+    "etcdserver: mvcc: database space exceeded",
     "etcdserver: too many requests",
     "etcdserver: server stopped",
 ];

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use raft_core::{GroupId, LogIndex, StableState, StoredEntry};
-use raft_storage_rocks::{StoredLog, Surveyed};
+use raft_storage_rocks::{Pace, StoredLog, Surveyed};
 
 /// Bytes of entries held at once.
 const PAGE: usize = 1 << 20;
@@ -155,7 +155,8 @@ fn line(stored: &StoredEntry) -> String {
 fn verify(out: &mut impl Write, data_dir: &Path, rate: Option<NonZeroU64>) -> Result<ExitCode> {
     let log = open(data_dir)?;
     let mut written = Ok(());
-    let surveyed = log.scrub(rate, |finding| {
+    let pace = rate.map_or_else(Pace::default, Pace::at);
+    let surveyed = log.scrub(&pace, |finding| {
         if written.is_ok() {
             written = writeln!(out, "{finding}");
         }

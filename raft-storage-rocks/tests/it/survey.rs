@@ -3,10 +3,12 @@
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use raft_core::{EntryKind, GroupId, LogId, LogIndex, LogStore, StableState, StableStore, Term};
-use raft_storage_rocks::{DamagedPart, Finding, StoreError, StoredLog, Surveyed};
+use raft_storage_rocks::{DamagedPart, Finding, Pace, StoreError, StoredLog, Surveyed};
 
 use crate::support::{GROUP, Place, append, entry, vote_of};
 
@@ -32,7 +34,9 @@ async fn filled() -> Place {
 fn scrub(place: &Place) -> (Surveyed, Vec<Finding>) {
     let log = StoredLog::open(place.path()).unwrap();
     let mut findings = Vec::new();
-    let surveyed = log.scrub(None, |finding| findings.push(finding)).unwrap();
+    let surveyed = log
+        .scrub(&Pace::default(), |finding| findings.push(finding))
+        .unwrap();
     assert_eq!(surveyed.damaged, findings.len() as u64);
     (surveyed, findings)
 }
@@ -142,16 +146,27 @@ async fn a_store_in_use_is_read_at_a_bounded_rate() {
     let log = store.log_store(GROUP).unwrap();
     append(&log, None, (1..=100).map(|index| entry(1, index)).collect()).await;
     store.stable_store(GROUP).save(vote_of(0, 1)).await.unwrap();
-    let bytes = store.scrub(None, |_| ()).unwrap().bytes;
+    let bytes = store.scrub(&Pace::default(), |_| ()).unwrap().bytes;
 
     let begun = Instant::now();
     let rate = NonZeroU64::new(bytes * 4).unwrap();
-    let surveyed = store.scrub(Some(rate), |finding| panic!("{finding}"));
+    let surveyed = store.scrub(&Pace::at(rate), |finding| panic!("{finding}"));
 
     assert_eq!(surveyed.unwrap().entries, 100);
     assert!(begun.elapsed() >= Duration::from_millis(250));
     let last = log.bounds().await.unwrap().last;
     assert_eq!(last, LogId::new(1, 100));
+}
+
+#[tokio::test]
+async fn a_slow_look_ends_when_it_is_told_to() {
+    let place = filled().await;
+    let log = StoredLog::open(place.path()).unwrap();
+    let pace = Pace::at(NonZeroU64::MIN);
+    let stop = Arc::clone(&pace.stop);
+    let looking = std::thread::spawn(move || log.scrub(&pace, |_| ()).unwrap());
+    stop.store(true, Ordering::Release);
+    assert!(looking.join().unwrap().entries < 305);
 }
 
 #[test]

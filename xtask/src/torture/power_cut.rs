@@ -24,49 +24,44 @@ pub(super) fn run(rounds: u64, writers: usize) -> Result<()> {
         println!("  node {node} on {}", place.display());
         Ok(())
     })?;
-    let mut rows = vec![
-        ["round", "acknowledged", "lost", "first write after"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let file = cluster.dir().join("writes");
+    let mut load = Load::start(&cluster.client(), &file, writers)?;
+    let mut rows = vec![head()];
     for round in 1..=rounds {
-        let file = cluster.dir().join(format!("writes-{round}"));
-        let mut load = Load::start(&cluster.client(), &file, writers)?;
+        load.mark()?;
         sleep(STRETCH);
         let mark = load.mark()?;
         cut(&mut cluster, &mut disks)?;
-        // What the writers hear now is that nobody answers.
-        load.stop()?;
         let back = Instant::now();
         for node in NODES {
             cluster.start(node)?;
         }
         cluster.wait_for_leader()?;
-        cluster.client().put(&format!("after/{round}"), "power")?;
-        let back = back.elapsed();
-        cluster.wait_until_caught_up(CATCH_UP_LIMIT)?;
-        let verified = load::verify(&cluster.client(), &file)?;
-        let lost = load::lost(&verified);
-        rows.push(vec![
-            round.to_string(),
-            mark.acknowledged.to_string(),
-            lost.to_string(),
-            format!("{} ms", back.as_millis()),
-        ]);
-        println!(
-            "  round {round}: {} acknowledged and more, {lost} lost",
-            mark.acknowledged
-        );
-        ensure!(
-            lost == 0,
-            "{lost} acknowledged writes are missing or different"
-        );
+        load.wait_for_writes()?;
+        let back = format!("{} ms", back.elapsed().as_millis());
+        println!("  cut {round}: writes again after {back}");
+        rows.push(vec![round.to_string(), mark.acknowledged.to_string(), back]);
     }
+    sleep(STRETCH);
+    load.stop()?;
+    cluster.wait_until_caught_up(CATCH_UP_LIMIT)?;
+    let verified = load::verify(&cluster.client(), &file)?;
     println!("\n{}", util::table(&rows));
+    println!("{}", util::table(&load::verified_rows(&verified)));
+    let lost = load::lost(&verified);
+    ensure!(
+        lost == 0,
+        "{lost} acknowledged writes are missing or different"
+    );
     println!("nothing that was acknowledged is lost");
     cluster.end()?;
     drop(disks);
     cluster.discard()
+}
+
+fn head() -> Vec<String> {
+    let head = ["cut", "acknowledged in 4 s before", "writes again after"];
+    head.map(str::to_owned).to_vec()
 }
 
 /// Freezes all nodes, copies what their disks hold, and puts that in the disks' place.

@@ -202,3 +202,29 @@ fn a_replica_with_damage_that_nobody_mends_lets_others_lead_in_turns_with_itself
         "{campaigns:?}"
     );
 }
+
+/// Somebody looks through the store: no read of the protocol's own met the damage.
+#[test]
+fn damage_that_a_look_through_the_store_finds_is_mended_once() {
+    let mut follower = replica_of(3, 2, &[1, 1, 2]);
+    let log_id = LogId::new(1, 2);
+    follower.receive(2, 2, append(LogId::new(2, 3), &[], 0));
+
+    let sent = follower.step(Input::EntryDamaged(log_id));
+    assert!(sent.contains(&(2, asks_for(log_id))));
+    assert_eq!(follower.step(Input::EntryDamaged(log_id)), []);
+    let entry = Entry::blank(log_id);
+    follower.receive(2, 2, Message::FetchedEntry(FetchedEntry { entry }));
+    let is_repair = |o: &Output| matches!(o, Output::Repair(run) if run.first() == Some(log_id));
+    assert!(follower.others.iter().any(is_repair));
+    follower.step(Input::Repaired(log_id));
+    assert_eq!(follower.raft.status().damaged_entries, 0);
+}
+
+#[test]
+fn damage_to_an_entry_that_has_been_replaced_since_is_no_news() {
+    let mut follower = replica_of(3, 2, &[1, 1, 2]);
+    assert_eq!(follower.step(Input::EntryDamaged(LogId::new(1, 3))), []);
+    assert_eq!(follower.step(Input::EntryDamaged(LogId::new(2, 9))), []);
+    assert_eq!(follower.raft.status().damaged_entries, 0);
+}
