@@ -6,7 +6,7 @@
 
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions};
 
-use crate::keys::{META, PAYLOAD};
+use crate::keys::PAYLOAD;
 
 /// Unused files of the write-ahead log that are kept: one is needed whenever a
 /// memtable is full, a second when that happens again before a flush is done.
@@ -22,9 +22,9 @@ const BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// to be used again, and 16 MiB of RocksDB's own notes.
 #[derive(Clone, Debug)]
 pub struct RocksOptions {
-    /// Bytes of memtable for payloads, and a quarter of it for metadata. Large, so
-    /// that entries are mostly purged before they reach a table file. A second one is
-    /// in memory while the first is flushed. Default 64 MiB.
+    /// Bytes of memtable for payloads; metadata takes a small part of it beside. Large,
+    /// so that entries are mostly purged before they reach a table file. A second one
+    /// is in memory while the first is flushed. Default 64 MiB.
     pub write_buffer_bytes: usize,
     /// Bytes of the entries appended last that stay in memory, shared evenly by the
     /// groups of the store. Reads of these do not touch the database: followers that
@@ -99,11 +99,11 @@ impl RocksOptions {
 
     fn column_family(&self, name: &str, cache: &Cache) -> Options {
         let mut options = Options::default();
-        options.set_write_buffer_size(match name {
-            PAYLOAD => self.write_buffer_bytes,
-            META => self.write_buffer_bytes / 4,
-            _ => 1 << 20,
-        });
+        // The same for all, although payloads fill theirs first: RocksDB reserves
+        // space for the write-ahead log in pieces of about the size of any of them,
+        // and each piece makes the next sync write the file system's journal, too. A
+        // memtable takes memory as it is filled and no sooner.
+        options.set_write_buffer_size(self.write_buffer_bytes);
         // What lives long enough to be flushed was written once and is read little.
         options.set_compression_type(match name {
             PAYLOAD => DBCompressionType::Lz4,

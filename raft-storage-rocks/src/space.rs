@@ -34,7 +34,7 @@ pub(crate) struct Deleted {
 }
 
 impl Space {
-    /// A purge is durable.
+    /// A purge or a reset is durable.
     pub(crate) fn purged(&mut self, group: Arc<Group>) {
         let staged = *group.staged();
         self.note(group.id, staged.bounds.purged.index, staged.deleted_below);
@@ -58,10 +58,8 @@ impl Space {
             let mut staged = group.staged();
             let purged = staged.bounds.purged.index;
             // Damage hides where the run begins; a later purge finds another one.
-            let Some(below) = governing(batch.db, id, purged.next()) else {
-                continue;
-            };
-            if staged.deleted_below < below {
+            let below = governing(batch.db, id, purged.next());
+            if let Some(below) = below.filter(|below| staged.deleted_below < *below) {
                 let from = log_key(id, staged.deleted_below);
                 batch.delete(from, log_key(id, below), staged.has_copies);
                 staged.deleted_below = below;

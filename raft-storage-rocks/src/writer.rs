@@ -251,8 +251,10 @@ impl Disk {
                     entries += run.len() as u64;
                     bytes += run.size() as u64;
                 }
-                Effect::Purge(group, _) => self.space.purged(Arc::clone(group)),
-                Effect::Reset(..) | Effect::Nothing => {}
+                Effect::Purge(group, _) | Effect::Reset(group, _) => {
+                    self.space.purged(Arc::clone(group));
+                }
+                Effect::Nothing => {}
             }
             effect.show();
             drop(outcome.send(Ok(())));
