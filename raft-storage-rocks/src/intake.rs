@@ -114,7 +114,7 @@ impl Intake {
     }
 
     /// Whether the disk may refuse the next write for want of space.
-    pub(crate) const fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&mut self) -> bool {
         self.room.is_tight()
     }
 

@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use raft_core::StoredEntry;
 use rocksdb::DB;
 
-use crate::keys::{COLUMN_FAMILIES, family};
+use crate::keys::{COLUMN_FAMILIES, META, PAYLOAD, REPAIRED, family};
+
+/// What holds the entries. The rest is small, and merged from the start.
+pub(crate) const LOG_FAMILIES: [&str; 3] = [META, PAYLOAD, REPAIRED];
 
 /// Files are merged when there are several, and not just because a reader is done with
 /// them: seconds, longer than any file lives.
@@ -31,7 +34,7 @@ impl Merging {
             ("bottommost_file_compaction_delay", NEVER),
             ("disable_auto_compactions", "false"),
         ];
-        for name in COLUMN_FAMILIES {
+        for name in LOG_FAMILIES {
             db.set_options_cf(family(&db, name), &options)?;
         }
         let is_over = AtomicBool::new(false);

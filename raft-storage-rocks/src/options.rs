@@ -7,6 +7,7 @@
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions};
 
 use crate::keys::PAYLOAD;
+use crate::merging::LOG_FAMILIES;
 
 /// Unused files of the write-ahead log that are kept: one is needed whenever a
 /// memtable is full, a second when that happens again before a flush is done.
@@ -110,7 +111,7 @@ impl RocksOptions {
             _ => DBCompressionType::None,
         });
         // Not before what is there was looked at; see `Merging`.
-        options.set_disable_auto_compactions(true);
+        options.set_disable_auto_compactions(LOG_FAMILIES.contains(&name));
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(cache);
         options.set_block_based_table_factory(&blocks);

@@ -57,8 +57,7 @@ impl Room {
     /// Whether so many bytes may be written now. They count as written.
     pub(crate) fn takes(&mut self, bytes: usize) -> bool {
         let bytes = bytes as u64;
-        let is_known = self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY);
-        if !is_known || self.budget < bytes {
+        if !self.is_known() || self.budget < bytes {
             self.ask();
         }
         self.budget = self.budget.saturating_sub(bytes);
@@ -66,8 +65,15 @@ impl Room {
     }
 
     /// Whether a write may yet find no space.
-    pub(crate) const fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&mut self) -> bool {
+        if !self.is_known() {
+            self.ask();
+        }
         self.free < self.reserve.saturating_add(TIGHT)
+    }
+
+    fn is_known(&self) -> bool {
+        self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY)
     }
 
     /// Free bytes, as they were asked for last.

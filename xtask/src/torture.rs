@@ -11,11 +11,16 @@ mod power_cut;
 
 use anyhow::Result;
 
+use crate::util;
+
 use self::image::Image;
 
 /// What to do to the disks; without any of these, all of it
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// Kill a process that writes to a store, and cut its power, again and again
+    #[arg(long)]
+    storage: bool,
     /// Cut the power of all three nodes at once: only what was synced is left
     #[arg(long)]
     power_cut: bool,
@@ -40,7 +45,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     crate::cluster::prepare_and_build()?;
-    let all = !(arguments.power_cut || arguments.full_disk || arguments.damage);
+    let named = [arguments.power_cut, arguments.full_disk, arguments.damage];
+    let all = !arguments.storage && !named.contains(&true);
+    if all || arguments.storage {
+        storage()?;
+    }
     if all || arguments.power_cut {
         power_cut::run(arguments.rounds, arguments.writers)?;
     }
@@ -51,4 +60,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         damage::run(arguments.writers)?;
     }
     Ok(())
+}
+
+/// The tests of the store that do this, more often than in the suite.
+fn storage() -> Result<()> {
+    println!("\na process that writes is killed 200 times, and loses its power 20 times");
+    let mut tests = util::cargo(["test", "--workspace", "--test", "it", "--"]);
+    tests
+        .args([
+            "crash::",
+            "power_cut::",
+            "--nocapture",
+            "--test-threads",
+            "1",
+        ])
+        .env("RAFT_STORAGE_KILLS", "200")
+        .env("RAFT_STORAGE_POWER_CUTS", "20");
+    util::run(&mut tests)
 }

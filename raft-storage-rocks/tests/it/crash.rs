@@ -3,16 +3,19 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use raft_core::{LogId, LogIndex, LogStore, StableState, StableStore};
-use raft_storage_rocks::RocksStore;
+use raft_storage_rocks::{RocksOptions, RocksStore};
 
-use crate::support::{GROUP, Place, append, entry, open, vote_of};
+use crate::support::{GROUP, Place, append, entry, identity, vote_of};
 
 /// Set for the process that is to be killed: where its store is.
 const PLACE: &str = "RAFT_STORAGE_CRASH_TEST";
+
+/// Set for one that does not sync what it writes.
+const UNSYNCED: &str = "RAFT_STORAGE_CRASH_UNSYNCED";
 
 /// Kills per test run, unless `RAFT_STORAGE_KILLS` says how many.
 const ROUNDS: usize = 60;
@@ -23,7 +26,7 @@ fn rounds() -> usize {
 
 /// One write, as the child names it before it makes it.
 #[derive(Clone, Copy, Debug)]
-enum Write {
+pub(crate) enum Write {
     Vote { term: u64 },
     Append { first: u64, term: u64, count: u64 },
     Purge { term: u64, index: u64 },
@@ -55,14 +58,14 @@ impl Write {
 
 /// What a store holds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Content {
-    term: u64,
+pub(crate) struct Content {
+    pub(crate) term: u64,
     purged: LogId,
     ids: Vec<LogId>,
 }
 
 impl Content {
-    async fn of(store: &RocksStore) -> Self {
+    pub(crate) async fn of(store: &RocksStore) -> Self {
         let log = store.log_store(GROUP).unwrap();
         let bounds = log.bounds().await.unwrap();
         let first = bounds.purged.index.next();
@@ -143,7 +146,11 @@ async fn child_process_that_writes() {
     let Some(path) = std::env::var_os(PLACE).map(PathBuf::from) else {
         return;
     };
-    let store = open(&path);
+    let options = RocksOptions {
+        sync: std::env::var_os(UNSYNCED).is_none(),
+        ..RocksOptions::default()
+    };
+    let store = RocksStore::open(&path, &options, identity(1, 1)).unwrap();
     let mut content = Content::of(&store).await;
     println!();
     for number in 0.. {
@@ -155,12 +162,19 @@ async fn child_process_that_writes() {
     }
 }
 
-/// Runs a child until it has said `lines` lines, kills it, and follows what it
+/// Runs a child until it has said `lines` lines, has `kill` end it, and follows what it
 /// said. Answers the write that was under way.
-fn run_and_kill(place: &Place, lines: usize, content: &mut Content) -> Option<Write> {
+pub(crate) fn run_and_kill(
+    path: &Path,
+    is_synced: bool,
+    lines: usize,
+    content: &mut Content,
+    mut kill: impl FnMut(&mut Child),
+) -> Option<Write> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture", "crash::child_process_that_writes"])
-        .env(PLACE, place.path())
+        .env(PLACE, path)
+        .envs((!is_synced).then_some((UNSYNCED, "1")))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -171,7 +185,7 @@ fn run_and_kill(place: &Place, lines: usize, content: &mut Content) -> Option<Wr
     // was said before the kill, too.
     for (number, line) in said.map_while(Result::ok).enumerate() {
         if number == lines {
-            child.kill().unwrap();
+            kill(&mut child);
         }
         match Write::parse(&line) {
             Some(write) => under_way = Some(write),
@@ -191,23 +205,33 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let place = Place::new();
     let mut content = Content::default();
     for round in 0..rounds() {
-        let under_way = run_and_kill(&place, 10 + round * 37 % 90, &mut content);
-
-        let store = place.open();
-        let found = Content::of(&store).await;
-        let mut with_it = content.clone();
-        under_way.into_iter().for_each(|write| with_it.take(write));
-        assert!(
-            found == content || found == with_it,
-            "round {round}, {under_way:?} under way\nfound        {found:?}\nacknowledged {content:?}"
-        );
-        assert_readable(&store, &found).await;
-        content = found;
+        let lines = 10 + round * 37 % 90;
+        let kill = |child: &mut Child| child.kill().unwrap();
+        let under_way = run_and_kill(&place.path(), true, lines, &mut content, kill);
+        content = check(&place.open(), content, under_way).await;
     }
     assert!(
         content.term as usize >= rounds(),
         "the children wrote little"
     );
+}
+
+/// What was acknowledged is there, and of what was under way all or nothing. Answers what
+/// is there.
+pub(crate) async fn check(
+    store: &RocksStore,
+    acknowledged: Content,
+    under_way: Option<Write>,
+) -> Content {
+    let found = Content::of(store).await;
+    let mut with_it = acknowledged.clone();
+    under_way.into_iter().for_each(|write| with_it.take(write));
+    assert!(
+        found == acknowledged || found == with_it,
+        "{under_way:?} under way\nfound        {found:?}\nacknowledged {acknowledged:?}"
+    );
+    assert_readable(store, &found).await;
+    found
 }
 
 /// Every entry reads as what was written under its identity.

@@ -15,6 +15,7 @@ mod format;
 mod full;
 mod identity;
 mod model;
+mod power_cut;
 mod recovery;
 mod space;
 mod support;

@@ -24,7 +24,7 @@ fn breaks_a_rule(words: &str, tamper: impl FnOnce(&mut World) -> Check) {
 
 #[test]
 fn p22_is_asked_of_steps() {
-    breaks_a_rule("may not learn_term", |world| {
+    breaks_a_rule("may not say_would_vote", |world| {
         // The others are as patient with a silent leader as ever, and should be more so.
         let old = leader(world);
         for place in (0..3).filter(|place| *place != old) {
