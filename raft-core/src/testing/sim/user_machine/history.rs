@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::super::checker::Check;
 use super::super::report::Violation;
+use super::replica::DETERMINISTIC;
 use crate::entry::{Entry, LogSlice, Payload};
 use crate::membership::Membership;
 use crate::state_machine::AppliedState;
@@ -44,7 +45,8 @@ impl fmt::Display for Who {
 pub(super) struct History {
     entries: Vec<Entry>,
     memberships: Vec<(LogIndex, Membership)>,
-    answers: BTreeMap<LogIndex, (Who, Bytes)>,
+    /// With the duty that it breaks if it is wrong.
+    answers: BTreeMap<LogIndex, (Who, Bytes, &'static str)>,
     states: BTreeMap<LogIndex, (Who, Vec<u8>)>,
 }
 
@@ -112,10 +114,16 @@ impl History {
         answer: Bytes,
         duty: &'static str,
     ) -> Check {
-        let (first, known) = self.answers.entry(index).or_insert((who, answer.clone()));
+        let answers = self.answers.entry(index);
+        let (first, known, firsts_duty) = answers.or_insert((who, answer.clone(), duty));
         if *known == answer {
             return Ok(());
         }
+        // Whichever is wrong: one that was given right after a restart is to blame.
+        let duty = match duty == DETERMINISTIC {
+            true => *firsts_duty,
+            false => duty,
+        };
         let reason = format!(
             "the answer to the entry at {index}: {}",
             difference((*first, known), (who, &answer))

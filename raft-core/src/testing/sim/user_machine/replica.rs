@@ -33,6 +33,8 @@ pub(super) struct Replica<H: StateMachineHarness> {
     pub(super) last: LogIndex,
     /// The last entry applied in any life; what lies below comes again.
     furthest: LogIndex,
+    /// It has stopped, started again, and applied no command since.
+    has_just_restarted: bool,
     /// What it said to be durable, and the duty that makes that binding.
     promised: (LogIndex, &'static str),
     /// A checkpoint under way, and what it must reach.
@@ -49,6 +51,7 @@ impl<H: StateMachineHarness> Replica<H> {
             machine: None,
             last: LogIndex::ZERO,
             furthest: LogIndex::ZERO,
+            has_just_restarted: false,
             promised: (LogIndex::ZERO, HONEST),
             checkpoint: None,
             crashed_in_restore: false,
@@ -76,6 +79,7 @@ impl<H: StateMachineHarness> Replica<H> {
             return Err(Violation::new(ATOMIC, reason));
         }
         self.last = left;
+        self.has_just_restarted = self.furthest > LogIndex::ZERO;
         self.check_standing(history, self.duty_after_crash())?;
         Ok(left < self.furthest)
     }
@@ -158,6 +162,7 @@ impl<H: StateMachineHarness> Replica<H> {
     pub(super) fn apply(&mut self, history: &mut History, last: LogIndex) -> Check {
         let entries = history.slice(self.last, last);
         let kinds: Vec<_> = entries.entries().iter().map(|e| e.kind()).collect();
+        let has_command = kinds.contains(&EntryKind::Command);
         let what = format!("{}: apply of {} up to {last}", self.who, self.last.next());
         let answers = complete(&what, self.machine().apply(entries))?;
         let answers = succeeds(&what, answers)?;
@@ -175,14 +180,15 @@ impl<H: StateMachineHarness> Replica<H> {
             history.answered(index, self.who, answer, self.duty_at(index))?;
         }
         self.last = last;
+        self.has_just_restarted &= !has_command;
         self.check_standing(history, ATOMIC)?;
         self.note_durable(HONEST)
     }
 
     /// The duty that a difference at `index` breaks: what was applied before a crash
-    /// comes again.
+    /// comes again, and what comes first after one is no exception.
     pub(super) fn duty_at(&self, index: LogIndex) -> &'static str {
-        match index <= self.furthest {
+        match index <= self.furthest || self.has_just_restarted {
             true => ONCE,
             false => DETERMINISTIC,
         }
