@@ -204,6 +204,7 @@ impl Survey<'_> {
                 Err(error) => return Err(error),
             };
             self.scrub_log(group, bounds, &mut surveyed, &mut note, &mut goes_on)?;
+            goes_on(surveyed.bytes);
         }
         Ok(surveyed)
     }
