@@ -83,13 +83,17 @@ impl Drop for SmallDisk {
 }
 
 fn large(index: u64) -> Entry {
-    let word = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    // Nothing that could be compressed: it shall fill the disk.
+    let mut word = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut data = Vec::with_capacity(ENTRY_BYTES);
+    while data.len() < ENTRY_BYTES {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        data.extend_from_slice(&word.to_le_bytes());
+    }
     let id = LogId::new(1, index);
-    Entry::command(
-        id,
-        RequestId::default(),
-        word.repeat(ENTRY_BYTES / 8).into(),
-    )
+    Entry::command(id, RequestId::default(), data.into())
 }
 
 async fn append_large(log: &RocksLogStore, index: u64) {
@@ -102,7 +106,7 @@ async fn append_large(log: &RocksLogStore, index: u64) {
 
 /// Appends until one waits for space. Answers its index, and who waits for it.
 async fn append_until_full(log: &Arc<RocksLogStore>) -> (u64, JoinHandle<()>) {
-    for index in 1.. {
+    for index in 1..10_000 {
         let handle = Arc::clone(log);
         let mut appending = tokio::spawn(async move { append_large(&handle, index).await });
         match tokio::time::timeout(WAITS, &mut appending).await {
@@ -113,7 +117,7 @@ async fn append_until_full(log: &Arc<RocksLogStore>) -> (u64, JoinHandle<()>) {
             }
         }
     }
-    unreachable!("the disk is small")
+    panic!("the disk is small, and was not filled")
 }
 
 /// The disk is looked at once a second.
