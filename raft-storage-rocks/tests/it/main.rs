@@ -12,7 +12,6 @@ mod crash;
 mod failure;
 mod flips;
 mod format;
-mod full;
 mod identity;
 mod model;
 mod power_cut;
