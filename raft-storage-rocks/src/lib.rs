@@ -36,7 +36,8 @@
 //! a failed write the store accepts no more until it is opened again. A full disk is
 //! no failure: below a reserve of free space health says so, and below half of it
 //! appends wait until there is more, while votes, purges and reads go on; a write that
-//! finds no space all the same is made once more when there is some.
+//! finds no space all the same is tried again. That it succeeds once there is space is
+//! RocksDB's affair, and not shown by a test here.
 //!
 //! After a crash the store holds what was acknowledged, and perhaps the write that
 //! was under way, all of it or nothing. A store that comes up with less than it
