@@ -1,5 +1,6 @@
 //! Looking at a whole store: every damaged thing is named, with its place.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -98,7 +99,8 @@ async fn a_damaged_entry_is_named_with_its_term_and_file() {
 
 /// One byte in each table file at a time, in the block that holds its data.
 #[tokio::test]
-async fn a_flipped_byte_in_a_table_file_is_found() {
+async fn a_flipped_byte_in_a_table_file_is_found_and_the_file_is_named() {
+    let mut named = 0;
     for number in 0..table_files(&filled().await).len() {
         let place = filled().await;
         let table = &table_files(&place)[number];
@@ -107,12 +109,20 @@ async fn a_flipped_byte_in_a_table_file_is_found() {
         fs::write(table, bytes).unwrap();
 
         match StoredLog::open(place.path()) {
-            Ok(_) => assert_ne!(scrub(&place).1, [], "{}", table.display()),
+            Ok(_) => {
+                let findings = scrub(&place).1;
+                assert_ne!(findings, [], "{}", table.display());
+                let files: BTreeSet<_> = findings.into_iter().flat_map(|one| one.file).collect();
+                assert!(files.iter().all(|file| file == table), "{files:?}");
+                named += files.len();
+            }
             // The record that says whose the store is.
             Err(StoreError::Damaged { .. } | StoreError::Engine { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
+    // Those with entries at least: damaged bounds may lie in either of two files.
+    assert!(named >= 2, "{named} files were named");
 }
 
 #[tokio::test]
