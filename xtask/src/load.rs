@@ -31,6 +31,9 @@ pub(crate) struct Mark {
     pub(crate) silence: Duration,
     /// How long the slowest of the acknowledged writes took.
     pub(crate) slowest: Duration,
+    /// What 99 of 100 acknowledged writes did not exceed, and half of them.
+    pub(crate) p99: Duration,
+    pub(crate) p50: Duration,
     /// Writes acknowledged.
     pub(crate) acknowledged: u64,
     /// Writes answered by an error that says that they have no effect; they were
@@ -139,10 +142,13 @@ impl Mark {
     fn parse(line: &str) -> Option<Self> {
         let fields = fields(line);
         let millis = |name| number(&fields, name).map(Duration::from_millis);
+        let micros = |name| number(&fields, name).map(Duration::from_micros);
         Some(Self {
             gap: millis("gap_ms")?,
             silence: millis("silence_ms")?,
-            slowest: millis("slowest_ms")?,
+            slowest: micros("slowest_us")?,
+            p99: micros("p99_us")?,
+            p50: micros("p50_us")?,
             acknowledged: number(&fields, "acknowledged")?,
             refused: number(&fields, "refused")?,
             failed: number(&fields, "failed")?,
@@ -251,12 +257,13 @@ mod tests {
     #[test]
     fn a_mark_tells_the_longest_gap() {
         let mark = Mark::parse(
-            "gap_ms=412 silence_ms=3 slowest_ms=7 acknowledged=90 refused=1 failed=2 elapsed_ms=3000 at_ms=9\n",
+            "gap_ms=412 silence_ms=3 slowest_us=7000 p99_us=900 p50_us=400 acknowledged=90 refused=1 failed=2 elapsed_ms=3000 at_ms=9\n",
         );
 
         let mark = mark.unwrap();
         assert_eq!(mark.gap, Duration::from_millis(412));
         assert_eq!((mark.acknowledged, mark.failed), (90, 2));
+        assert!(mark.p50 < mark.p99 && mark.p99 < mark.slowest);
         assert!((mark.rate() - 30.0).abs() < 1e-9);
     }
 

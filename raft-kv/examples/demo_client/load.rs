@@ -28,7 +28,8 @@ struct Progress {
     since: Instant,
     last_acknowledged: Instant,
     longest_gap: Duration,
-    slowest: Duration,
+    /// How long each acknowledged write took, in microseconds.
+    took: Vec<u32>,
     acknowledged: u64,
     refused: u64,
     failed: u64,
@@ -48,7 +49,7 @@ impl Progress {
             since: now,
             last_acknowledged: now,
             longest_gap: Duration::ZERO,
-            slowest: Duration::ZERO,
+            took: Vec::new(),
             acknowledged: 0,
             refused: 0,
             failed: 0,
@@ -64,7 +65,8 @@ impl Progress {
     ) -> Result<()> {
         let now = Instant::now();
         self.longest_gap = self.longest_gap.max(now - self.last_acknowledged);
-        self.slowest = self.slowest.max(took);
+        self.took
+            .push(took.as_micros().try_into().unwrap_or(u32::MAX));
         self.last_acknowledged = now;
         self.acknowledged += 1;
         let KeyValuePair { key, value } = write;
@@ -98,15 +100,18 @@ impl Progress {
         Ok(verdict)
     }
 
-    fn report(&self) -> String {
+    fn report(&mut self) -> String {
         let now = Instant::now();
+        self.took.sort_unstable();
         let silence = now - self.last_acknowledged;
         format!(
-            "gap_ms={} silence_ms={} slowest_ms={} acknowledged={} refused={} failed={} \
+            "gap_ms={} silence_ms={} slowest_us={} p99_us={} p50_us={} acknowledged={} refused={} failed={} \
              elapsed_ms={} at_ms={}",
             self.longest_gap.max(silence).as_millis(),
             silence.as_millis(),
-            self.slowest.as_millis(),
+            self.percentile(100),
+            self.percentile(99),
+            self.percentile(50),
             self.acknowledged,
             self.refused,
             self.failed,
@@ -115,11 +120,18 @@ impl Progress {
         )
     }
 
+    /// What so many of a hundred writes did not exceed; they are sorted.
+    fn percentile(&self, of_a_hundred: usize) -> u32 {
+        let place = (self.took.len() * of_a_hundred).div_ceil(100);
+        let place = place.saturating_sub(1);
+        self.took.get(place).copied().unwrap_or_default()
+    }
+
     /// Counts from now on; a silence that lasts goes on counting from its start.
     fn restart(&mut self) {
         self.since = Instant::now();
         self.longest_gap = Duration::ZERO;
-        self.slowest = Duration::ZERO;
+        self.took.clear();
         self.acknowledged = 0;
         self.refused = 0;
         self.failed = 0;
