@@ -21,6 +21,9 @@ use crate::room::Room;
 /// How often a full disk is asked whether there is space again.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long a flush is waited for before it is asked about again.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// Whoever waits for a change.
 pub(crate) type Outcome = oneshot::Sender<Result<(), StorageError>>;
 
@@ -93,7 +96,11 @@ impl Intake {
     /// Answers whether anybody still waits.
     pub(crate) fn wait_for_space(&mut self) -> bool {
         self.is_full();
-        match self.queue.recv_timeout(ASK_EVERY) {
+        self.take_in_for(ASK_EVERY)
+    }
+
+    fn take_in_for(&mut self, duration: Duration) -> bool {
+        match self.queue.recv_timeout(duration) {
             Ok(handed) => self.put_off.push_back(handed),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return false,
@@ -101,9 +108,9 @@ impl Intake {
         true
     }
 
-    /// Whether the disk, which refused a write, may have space for it by now.
-    pub(crate) fn has_space_for(&mut self, bytes: usize) -> bool {
-        self.room.takes(bytes)
+    /// Takes in what comes, for a moment. Answers whether anybody still waits.
+    pub(crate) fn wait_a_moment(&mut self) -> bool {
+        self.take_in_for(MOMENT)
     }
 
     /// What was refused is written.

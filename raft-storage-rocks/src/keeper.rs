@@ -11,6 +11,7 @@ use raft_core::LogIndex;
 use rocksdb::DB;
 
 use crate::keys::{META, PAYLOAD, REPAIRED, family, log_key};
+use crate::merging::Merging;
 use crate::room::{ASK_EVERY, Room};
 use crate::space::Deleted;
 use crate::watermark::WatermarkSync;
@@ -36,6 +37,7 @@ impl Keeper {
         db: Arc<DB>,
         watermark: Option<WatermarkSync>,
         room: Room,
+        merging: Arc<Merging>,
     ) -> std::io::Result<Self> {
         let (notes, queue) = mpsc::channel();
         let is_raised = Arc::new(AtomicBool::new(false));
@@ -43,6 +45,7 @@ impl Keeper {
             db,
             watermark,
             room,
+            merging,
             is_raised: Arc::clone(&is_raised),
         };
         let thread = std::thread::Builder::new()
@@ -93,6 +96,7 @@ struct Chores {
     watermark: Option<WatermarkSync>,
     /// Of its own: the writer looks only when it writes.
     room: Room,
+    merging: Arc<Merging>,
     is_raised: Arc<AtomicBool>,
 }
 
@@ -104,6 +108,7 @@ impl Chores {
             let now = Instant::now();
             if asks_at <= now {
                 self.room.ask();
+                self.merging.pause(self.room.is_short());
                 asks_at = now + ASK_EVERY;
             }
             let next = due.map_or(asks_at, |due| due.min(asks_at));

@@ -5,6 +5,9 @@
 //! a copy beside it, and the node goes on. So once damage is known no files are merged
 //! any more. The store grows by what is flushed and not purged then, until the node is
 //! given a new directory.
+//!
+//! On a full disk no merge is begun either: it would write as much as it reads, and take
+//! what is kept in reserve for votes and flushes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +28,7 @@ const NEVER: &str = "4000000000";
 pub(crate) struct Merging {
     db: Arc<DB>,
     is_over: AtomicBool,
+    is_paused: AtomicBool,
 }
 
 impl Merging {
@@ -37,8 +41,11 @@ impl Merging {
         for name in LOG_FAMILIES {
             db.set_options_cf(family(&db, name), &options)?;
         }
-        let is_over = AtomicBool::new(false);
-        Ok(Arc::new(Self { db, is_over }))
+        Ok(Arc::new(Self {
+            db,
+            is_over: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+        }))
     }
 
     /// Ends it if anything of this is damaged. Blocks on the disk, once.
@@ -58,11 +65,26 @@ impl Merging {
             "the log has damaged table files: they are merged with no others any more; \
              look at the disk, and give the node a new directory when you can"
         );
+        self.set_off(true);
+    }
+
+    /// None is begun while the disk is full. Blocks on the disk when that changes.
+    pub(crate) fn pause(&self, is_full: bool) {
+        let was_paused = self.is_paused.swap(is_full, Ordering::AcqRel);
+        if was_paused != is_full && !self.is_over.load(Ordering::Acquire) {
+            self.set_off(is_full);
+        }
+    }
+
+    fn set_off(&self, is_off: bool) {
+        let options = [(
+            "disable_auto_compactions",
+            if is_off { "true" } else { "false" },
+        )];
         for name in COLUMN_FAMILIES {
-            let options = [("disable_auto_compactions", "true")];
             let set = self.db.set_options_cf(family(&self.db, name), &options);
             if let Err(error) = set {
-                tracing::warn!(%error, name, "cannot end the merging of table files");
+                tracing::warn!(%error, name, is_off, "cannot say whether table files are merged");
             }
         }
     }

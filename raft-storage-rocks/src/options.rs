@@ -4,9 +4,12 @@
 //! is not there but in `repaired`, which is empty; pipelined or concurrent writes, as
 //! there is one writer; blob files, as payloads are mostly purged before a flush.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options,
+    WriteOptions,
+};
 
-use crate::keys::PAYLOAD;
+use crate::keys::{COLUMN_FAMILIES, DEFAULT, PAYLOAD};
 use crate::merging::LOG_FAMILIES;
 
 /// Unused files of the write-ahead log that are kept: one is needed whenever a
@@ -33,8 +36,10 @@ pub struct RocksOptions {
     pub recent_bytes: usize,
     /// Free bytes of the disk below which it counts as full: a leader hands over, or takes
     /// no more proposals. Below half of it appends wait for space: what is left is for
-    /// votes, purges, and the database's own flushes, each of which writes up to
-    /// `write_buffer_bytes`. Of a small disk at most an eighth. Default 128 MiB.
+    /// votes, purges, and the database's own flushes. Two flushes may be due, each writes
+    /// up to `write_buffer_bytes`, and a file of the write-ahead log that is begun with
+    /// one takes a tenth more than that at once: nine times `write_buffer_bytes` are
+    /// enough. Of a small disk at most an eighth. Default 576 MiB.
     pub reserve_bytes: u64,
     /// Whether a write is synced before it returns. Default true; anything else
     /// loses acknowledged writes in a power cut and is for measuring alone.
@@ -46,7 +51,7 @@ impl Default for RocksOptions {
         Self {
             write_buffer_bytes: 64 << 20,
             recent_bytes: 8 << 20,
-            reserve_bytes: 128 << 20,
+            reserve_bytes: 576 << 20,
             sync: true,
         }
     }
@@ -88,14 +93,13 @@ impl RocksOptions {
         options
     }
 
-    /// The options of the column families by name. They share one cache.
-    pub(crate) fn column_families<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Vec<(&'a str, Options)> {
+    /// The column families with their options. They share one cache.
+    pub(crate) fn column_families(&self) -> impl Iterator<Item = ColumnFamilyDescriptor> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let named = |name| (name, self.column_family(name, &cache));
-        names.into_iter().map(named).collect()
+        // RocksDB's own is never written, and counts all the same: after a full disk,
+        // RocksDB goes on when there is space for the largest write buffer of all.
+        let names = COLUMN_FAMILIES.into_iter().chain([DEFAULT]);
+        names.map(move |name| ColumnFamilyDescriptor::new(name, self.column_family(name, &cache)))
     }
 
     fn column_family(&self, name: &str, cache: &Cache) -> Options {
@@ -121,6 +125,14 @@ impl RocksOptions {
     pub(crate) fn writes(&self) -> WriteOptions {
         let mut options = WriteOptions::default();
         options.set_sync(self.sync);
+        options
+    }
+
+    /// A write that would have to wait for a flush is refused instead.
+    pub(crate) fn impatient_writes(sync: bool) -> WriteOptions {
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        options.set_no_slowdown(true);
         options
     }
 }

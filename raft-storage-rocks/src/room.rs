@@ -76,6 +76,11 @@ impl Room {
         self.asked_at.is_some_and(|at| at.elapsed() < ASK_EVERY)
     }
 
+    /// Whether the disk counted as full when it was asked last.
+    pub(crate) const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Free bytes, as they were asked for last.
     pub(crate) const fn free(&self) -> u64 {
         self.free

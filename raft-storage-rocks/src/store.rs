@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use raft_core::{GroupId, StorageError};
-use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
+use rocksdb::{DB, ErrorKind};
 
 use crate::error::StoreError;
 use crate::group::{Group, RecentBudget};
@@ -17,10 +17,11 @@ use crate::manifest;
 use crate::merging::Merging;
 use crate::options::RocksOptions;
 use crate::read::Reader;
+use crate::refused::says_full;
 use crate::stable_store::RocksStableStore;
 use crate::survey::{Finding, Pace, Survey, Surveyed};
 use crate::watermark::Watermark;
-use crate::writer::{Writer, says_full};
+use crate::writer::Writer;
 
 /// The database of one node. Clones share it; it closes with the last clone
 /// and the last store it handed out.
@@ -53,17 +54,21 @@ impl RocksStore {
         let path = path.as_ref();
         let database = options.database();
         refuse_other_databases(&database, path)?;
-        let families = options.column_families(COLUMN_FAMILIES).into_iter();
-        let families = families.map(|(name, family)| ColumnFamilyDescriptor::new(name, family));
-        let db = DB::open_cf_descriptors(&database, path, families)
+        let db = DB::open_cf_descriptors(&database, path, options.column_families())
             .map_err(|source| cannot_open(path, source))?;
         let watermark = open_watermark(&db, path, options)?;
         identity::claim(&db, path, identity, &options.writes())?;
         let db = Arc::new(db);
         let merging =
             Merging::begin(Arc::clone(&db)).map_err(|source| cannot_open(path, source))?;
-        let writer = Writer::spawn(Arc::clone(&db), path, options, watermark)
-            .map_err(|source| StoreError::Thread { source })?;
+        let writer = Writer::spawn(
+            Arc::clone(&db),
+            path,
+            options,
+            watermark,
+            Arc::clone(&merging),
+        )
+        .map_err(|source| StoreError::Thread { source })?;
         Ok(Self {
             db,
             writer: Arc::new(writer),

@@ -21,8 +21,10 @@ use crate::condition::Condition;
 use crate::intake::{Handed, Intake, Outcome};
 use crate::keeper::Keeper;
 use crate::keys::{COLUMN_FAMILIES, family};
+use crate::merging::Merging;
 use crate::metrics::WriterMetrics;
 use crate::options::RocksOptions;
+use crate::refused::{Refused, says_full};
 use crate::room::Room;
 use crate::run::RunEncoder;
 use crate::space::{Deleted, Space};
@@ -54,6 +56,7 @@ impl Writer {
         directory: &Path,
         options: &RocksOptions,
         watermark: Option<Watermark>,
+        merging: Arc<Merging>,
     ) -> std::io::Result<Self> {
         let (queue, changes) = mpsc::channel();
         let condition = Arc::new(Condition::default());
@@ -61,9 +64,11 @@ impl Writer {
         let mut intake = Intake::new(changes, room(), Arc::clone(&condition));
         let sync = watermark.as_ref().map(Watermark::sync_handle).transpose()?;
         let mut disk = Disk {
-            keeper: Keeper::spawn(Arc::clone(&db), sync, room())?,
+            keeper: Keeper::spawn(Arc::clone(&db), sync, room(), merging)?,
             db,
             options: options.writes(),
+            impatient: RocksOptions::impatient_writes(options.sync),
+            unsynced: RocksOptions::impatient_writes(false),
             watermark,
             condition: Arc::clone(&condition),
             metrics: WriterMetrics::new(),
@@ -119,6 +124,11 @@ impl Drop for Writer {
 struct Disk {
     db: Arc<DB>,
     options: WriteOptions,
+    /// The same, but a write that would wait within RocksDB comes back: there it could
+    /// not be called off, and nothing else be written.
+    impatient: WriteOptions,
+    /// For what need not be durable: as impatient, and not synced.
+    unsynced: WriteOptions,
     /// Absent when writes are not synced.
     watermark: Option<Watermark>,
     condition: Arc<Condition>,
@@ -172,7 +182,8 @@ impl Disk {
         options.set_wait(true);
         let families = COLUMN_FAMILIES.map(|name| family(&self.db, name));
         let families: Vec<_> = families.iter().collect();
-        if !self.condition.is_closed()
+        // On a full disk it might wait for space, and whoever closes the store with it.
+        if self.condition.health() == StorageHealth::Healthy
             && let Err(error) = self.db.flush_cfs_opt(&families, &options)
         {
             // The write-ahead log has it all.
@@ -279,26 +290,42 @@ impl Disk {
         writes: WriteBatch,
         intake: &mut Intake,
     ) -> Result<(), String> {
-        let copy = intake.is_tight().then(|| writes.data().to_vec());
-        let mut outcome = self.sync(writes);
-        while let (Err(reason), Some(copy)) = (&outcome, &copy) {
-            if !says_full(reason) || !intake.wait_for_space() {
+        self.condition.syncs_since(Some(Instant::now()));
+        let outcome = match intake.is_tight() {
+            true => self.insist(writes, intake).map_err(String::from),
+            false => self.sync(writes, &self.options).map_err(String::from),
+        };
+        self.condition.syncs_since(None);
+        outcome
+    }
+
+    /// The same write until the disk has space for it, or it fails for another reason.
+    fn insist(&mut self, writes: WriteBatch, intake: &mut Intake) -> Result<(), Refused> {
+        let copy = writes.data().to_vec();
+        let mut outcome = self.sync(writes, &self.impatient);
+        loop {
+            let is_awaited = match &outcome {
+                Ok(()) => break,
+                Err(Refused::Failed(_)) => return outcome,
+                Err(Refused::Full(_)) => intake.wait_for_space(),
+                Err(Refused::Stalled) => intake.wait_a_moment(),
+            };
+            if !is_awaited {
                 return outcome;
             }
-            if intake.has_space_for(copy.len()) {
-                outcome = self.sync(WriteBatch::from_data(copy));
-            }
+            // However little is free: what was admitted may take of the reserve, and
+            // RocksDB knows best when it can go on.
+            outcome = self.sync(WriteBatch::from_data(&copy), &self.impatient);
         }
-        if copy.is_some() {
-            intake.space_is_found();
-        }
+        intake.space_is_found();
         outcome
     }
 
     /// One write and one sync for the whole batch.
-    fn sync(&mut self, writes: WriteBatch) -> Result<(), String> {
+    fn sync(&self, writes: WriteBatch, options: &WriteOptions) -> Result<(), Refused> {
         if self.condition.takes_failure() {
-            return Err("IO error: this write was told to fail".into());
+            let reason = "IO error: this write was told to fail";
+            return Err(Refused::Failed(reason.into()));
         }
         // A purge that changes nothing has nothing to write.
         if writes.is_empty() {
@@ -308,13 +335,11 @@ impl Disk {
             .batch_bytes
             .record(writes.size_in_bytes() as f64);
         let begun = Instant::now();
-        self.condition.syncs_since(Some(begun));
-        let written = self.db.write_opt(writes, &self.options);
-        self.condition.syncs_since(None);
+        let written = self.db.write_opt(writes, options);
         self.metrics
             .sync_seconds
             .record(begun.elapsed().as_secs_f64());
-        written.map_err(String::from)
+        written.map_err(Refused::from)
     }
 
     /// After those who wait were told: a crash in between leaves it behind, which
@@ -350,13 +375,16 @@ impl Disk {
         if writes.is_empty() {
             return;
         }
-        match self.db.write(writes) {
+        match self.db.write_opt(writes, &self.unsynced) {
             Ok(()) => self.keeper.deleted(deleted),
             // What was purged stays until the store is opened again: nobody sees it.
-            Err(error) if says_full(error.as_ref()) => {
-                tracing::warn!(%error, "cannot delete what was purged");
-            }
-            Err(error) => self.fail(error.as_ref(), Vec::new()),
+            Err(error) => match Refused::from(error) {
+                Refused::Stalled => tracing::debug!("a flush is waited for"),
+                Refused::Full(reason) => {
+                    tracing::warn!(reason, "cannot delete what was purged");
+                }
+                Refused::Failed(reason) => self.fail(&reason, Vec::new()),
+            },
         }
         self.metrics.purge_lag.set(self.space.lag() as f64);
     }
@@ -380,23 +408,4 @@ impl Disk {
 /// About what a batch of entries takes: room from the start saves copies.
 const fn capacity(bytes: usize) -> usize {
     bytes + bytes / 8 + 512
-}
-
-/// RocksDB hands errors over as text; its own limits and the system's differ.
-pub(crate) fn says_full(reason: &str) -> bool {
-    ["No space left", "NoSpace", "Space limit", "quota exceeded"]
-        .iter()
-        .any(|words| reason.contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_told_from_other_failures() {
-        let full = "IO error: No space left on device: While appending to file: 000004.log";
-        assert!(says_full(full));
-        assert!(!says_full("IO error: Input/output error: While fdatasync"));
-    }
 }
