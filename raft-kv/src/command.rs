@@ -4,7 +4,6 @@
 //! alone; the bytes it writes are part of the log's format, so a change of the
 //! types in [`crate::model`] needs a new version here.
 
-use raft_core::Membership;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -109,16 +108,6 @@ pub enum DecodeError {
         /// Where it stopped making sense.
         reason: String,
     },
-}
-
-/// The stored form of a membership; checksum and place are the caller's affair.
-pub(crate) fn encode_membership(membership: &Membership) -> Vec<u8> {
-    encode(membership)
-}
-
-/// The membership that `bytes` hold.
-pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, DecodeError> {
-    decode(bytes)
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {

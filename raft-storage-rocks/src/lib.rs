@@ -1,4 +1,4 @@
-//! Durable Raft log and vote storage on RocksDB.
+//! Durable Raft log and vote storage on RocksDB, and state machines on it.
 //!
 //! One [`RocksStore`] is one database directory of one node. It hands out a
 //! [`LogStore`](raft_core::LogStore) and a [`StableStore`](raft_core::StableStore)
@@ -36,8 +36,8 @@
 //! a failed write the store accepts no more until it is opened again. A full disk is
 //! no failure: below a reserve of free space health says so, and below half of it
 //! appends wait until there is more, while votes, purges and reads go on; a write that
-//! finds no space all the same is tried again. That it succeeds once there is space is
-//! RocksDB's affair, and not shown by a test here.
+//! finds no space all the same is tried again, and succeeds within seconds once there is
+//! space for a write buffer.
 //!
 //! After a crash the store holds what was acknowledged, and perhaps the write that
 //! was under way, all of it or nothing. A store that comes up with less than it
@@ -83,21 +83,26 @@
 //!
 //! A recorder is installed before a store is opened, or sees nothing of it.
 //!
-//! # What is deliberately absent
+//! # State machines
 //!
-//! Storage for state machines.
+//! [`machine`] holds what a state machine on RocksDB needs: an application supplies
+//! what its commands mean. Its database is another one than the log's.
 
 mod answers;
 mod bounds;
 mod change;
 mod condition;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod identity;
 mod intake;
 mod keeper;
 mod keys;
 mod log_store;
+pub mod machine;
 mod manifest;
 mod merging;
 mod metrics;
@@ -105,6 +110,7 @@ mod options;
 mod read;
 mod recent;
 mod record;
+mod refused;
 mod room;
 mod run;
 mod space;

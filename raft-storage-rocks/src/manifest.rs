@@ -26,7 +26,7 @@ pub(crate) fn is_endless(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn holds_recycled_record(manifest: &[u8]) -> bool {
+pub(crate) fn holds_recycled_record(manifest: &[u8]) -> bool {
     let types = manifest.chunks(BLOCK).flat_map(types_in);
     types.skip(1).any(|kind| matches!(kind, 5..=8 | 11 | 131))
 }

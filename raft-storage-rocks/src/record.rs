@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     LaterVoteMark = 6,
     Run = 7,
     Repaired = 8,
+    Applied = 9,
+    AppliedMembership = 10,
 }
 
 /// What a record holds; each body belongs to one kind.
@@ -66,6 +68,14 @@ pub(crate) struct LaterVoteBody {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LaterVoteMarkBody(pub(crate) Incarnation);
 
+/// The last entry whose effect a state holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AppliedBody(pub(crate) LogId);
+
+/// The membership in force there.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AppliedMembershipBody(pub(crate) Membership);
+
 impl Body for IdentityBody {
     const KIND: Kind = Kind::Identity;
 }
@@ -88,6 +98,14 @@ impl Body for LaterVoteBody {
 
 impl Body for LaterVoteMarkBody {
     const KIND: Kind = Kind::LaterVoteMark;
+}
+
+impl Body for AppliedBody {
+    const KIND: Kind = Kind::Applied;
+}
+
+impl Body for AppliedMembershipBody {
+    const KIND: Kind = Kind::AppliedMembership;
 }
 
 /// How a record shows that it is not what was written.

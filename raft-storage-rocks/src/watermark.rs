@@ -88,7 +88,7 @@ fn encode(sequence: u64) -> [u8; LENGTH] {
 }
 
 /// A file that a power cut left empty or torn says nothing.
-fn decode(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<u64> {
     let number = bytes.first_chunk::<8>()?;
     let sequence = u64::from_le_bytes(*number);
     (bytes == encode(sequence)).then_some(sequence)

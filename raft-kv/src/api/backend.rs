@@ -213,6 +213,11 @@ impl Backend {
         self.blocking(move |store| store.txn_read_only(&txn)).await
     }
 
+    /// The store's revision by now.
+    pub(super) async fn revision(&self) -> Result<i64, ApiError> {
+        self.blocking(MvccStore::revision).await
+    }
+
     async fn blocking<T, E>(
         &self,
         read: impl FnOnce(&MvccStore) -> Result<T, E> + Send + 'static,

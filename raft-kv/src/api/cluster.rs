@@ -29,8 +29,9 @@ impl Cluster {
         Self { backend }
     }
 
-    fn header(&self) -> Option<pb::ResponseHeader> {
-        Some(self.backend.header(self.backend.store().revision()))
+    async fn header(&self) -> Result<Option<pb::ResponseHeader>, ApiError> {
+        let revision = self.backend.revision().await?;
+        Ok(Some(self.backend.header(revision)))
     }
 }
 
@@ -107,7 +108,7 @@ impl cluster_server::Cluster for Cluster {
         let members = member::list(&membership);
         let member = members.iter().find(|m| m.id == added.get()).cloned();
         Ok(Response::new(pb::MemberAddResponse {
-            header: self.header(),
+            header: self.header().await?,
             member,
             members,
         }))
@@ -127,7 +128,7 @@ impl cluster_server::Cluster for Cluster {
             })
             .await?;
         Ok(Response::new(pb::MemberRemoveResponse {
-            header: self.header(),
+            header: self.header().await?,
             members: member::list(&membership),
         }))
     }
@@ -143,7 +144,7 @@ impl cluster_server::Cluster for Cluster {
             .change_members(deadline, |membership| relocation(membership, &request))
             .await?;
         Ok(Response::new(pb::MemberUpdateResponse {
-            header: self.header(),
+            header: self.header().await?,
             members: member::list(&membership),
         }))
     }
@@ -157,7 +158,7 @@ impl cluster_server::Cluster for Cluster {
             self.backend.linearize(deadline).await?;
         }
         Ok(Response::new(pb::MemberListResponse {
-            header: self.header(),
+            header: self.header().await?,
             members: member::list(&self.backend.status().raft.membership),
         }))
     }
@@ -170,7 +171,7 @@ impl cluster_server::Cluster for Cluster {
         let id = request.into_inner().id;
         let membership = self.backend.promote_member(deadline, id).await?;
         Ok(Response::new(pb::MemberPromoteResponse {
-            header: self.header(),
+            header: self.header().await?,
             members: member::list(&membership),
         }))
     }

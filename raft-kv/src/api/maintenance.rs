@@ -32,7 +32,7 @@ impl maintenance_server::Maintenance for Maintenance {
         self.backend.admit(request.metadata())?;
         let to = request.into_inner().target_id;
         self.backend.move_leader(to).await?;
-        let header = self.backend.header(self.backend.store().revision());
+        let header = self.backend.header(self.backend.revision().await?);
         Ok(Response::new(pb::MoveLeaderResponse {
             header: Some(header),
         }))
@@ -45,7 +45,7 @@ impl maintenance_server::Maintenance for Maintenance {
         let store = self.backend.store();
         // Asked before the node, whose status follows a moment later.
         let applied = store.last_applied().index;
-        let header = self.backend.header(store.revision());
+        let header = self.backend.header(self.backend.revision().await?);
         let size = store.size_on_disk().map_err(ApiError::from)?;
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let status = self.backend.status();

@@ -4,13 +4,14 @@
 //! configuration, no randomness. A refused command leaves no trace.
 
 use raft_core::StorageError;
+use raft_storage_rocks::machine::{Changes, Moment};
 
 use super::check::{NO_LIMIT, check};
 use super::error::QueryError;
 use super::keys::Revision;
 use super::range;
 use super::record::{Change, Lifetime};
-use super::view::{Base, Live, Pending, View};
+use super::view::{Live, Pending, View, put_revision};
 use crate::command::{Command, CommandResult, Outcome, Response};
 use crate::model::{
     Bytes, DeleteRange, DeleteRangeResult, KvError, Put, PutResult, Range, RangeResult,
@@ -18,7 +19,7 @@ use crate::model::{
 
 /// Runs requests against one base, keeping what they change.
 pub(super) struct Executor<'a> {
-    base: &'a Base<'a>,
+    base: &'a Moment<'a>,
     pending: Pending,
     /// The store's revision before the request in progress.
     revision: i64,
@@ -27,7 +28,7 @@ pub(super) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    pub(super) fn new(base: &'a Base<'a>, revision: i64) -> Self {
+    pub(super) fn new(base: &'a Moment<'a>, revision: i64) -> Self {
         Self {
             base,
             pending: Pending::default(),
@@ -87,8 +88,10 @@ impl<'a> Executor<'a> {
         }
     }
 
-    pub(super) fn into_pending(self) -> Pending {
-        self.pending
+    /// Hands over what the requests changed.
+    pub(super) fn write_to(&self, changes: &mut Changes<'_>) {
+        self.pending.write_to(changes);
+        put_revision(changes, self.newest());
     }
 
     pub(super) fn view(&self) -> View<'_> {

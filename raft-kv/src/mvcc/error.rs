@@ -1,4 +1,4 @@
-//! Why a read failed, and RocksDB's errors in the words of the storage contract.
+//! Why a read failed.
 
 use raft_core::StorageError;
 
@@ -24,19 +24,6 @@ impl From<KvError> for QueryError {
 impl From<StorageError> for QueryError {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
-    }
-}
-
-/// Sorts an error of RocksDB into the kinds of the storage contract.
-pub(super) fn from_rocks(doing: &'static str) -> impl Fn(rocksdb::Error) -> StorageError {
-    move |error| match error.kind() {
-        rocksdb::ErrorKind::Corruption => corrupt(format!("the database, while {doing}"), error),
-        // RocksDB has no kind for it; the operating system's text is in the message.
-        _ if error.as_ref().contains("No space left") => StorageError::Full {
-            doing,
-            source: Box::new(error),
-        },
-        _ => StorageError::io(doing, error),
     }
 }
 

@@ -8,13 +8,8 @@
 //! # On disk
 //!
 //! ```text
-//! <data directory>/
-//!   ACTIVE            names the state in use, replaced by an atomic rename
-//!   state-<n>/        one RocksDB; a restore writes state-<n+1> beside it
-//!
 //! column family   key                                  value
-//! meta            "applied"                            last applied log id, revision
-//!                 "membership"                         membership in force there
+//! meta            "revision"                           the store's revision
 //! keys            escaped key . ^main . ^sub           live or deleted, create revision, version
 //! revisions       main . sub                           what changed: key, value, create revision, version
 //! ```
@@ -26,28 +21,22 @@
 //! numbers are big-endian, and every value starts with a version and a checksum
 //! over key and value.
 //!
-//! # Durability
+//! # Durability, snapshots
 //!
-//! Nothing is written to RocksDB's own log: the Raft log is that log. Each batch
-//! of entries is one write that also holds the position it reaches, and all
-//! column families are flushed as one, so a crash leaves data and position of the
-//! same moment. What was applied after the last flush is applied again from the
-//! Raft log.
+//! [`raft_storage_rocks::machine`] holds what has nothing to do with keys: one write
+//! per batch together with the position it reaches, flushes, snapshots and restores,
+//! and a column family of its own for the position.
 //!
 //! Not here: compaction, leases, watches.
 
 mod apply;
 mod check;
 mod error;
-mod flush;
 mod keys;
 mod machine;
 mod overlap;
 mod range;
 mod record;
-mod restore;
-mod snapshot;
-mod state;
 mod store;
 mod txn;
 mod view;
@@ -57,5 +46,5 @@ mod tests;
 
 pub use check::{check, check_range, is_read_only};
 pub use error::QueryError;
-pub use machine::MvccMachine;
+pub use machine::{Mvcc, MvccMachine};
 pub use store::MvccStore;

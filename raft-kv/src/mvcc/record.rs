@@ -2,29 +2,19 @@
 //!
 //! Numbers are big-endian. Decoding damaged bytes is an error that names the record.
 
-use raft_core::{LogId, Membership, StorageError};
+use raft_core::StorageError;
 
 use super::error::corrupt;
 use super::keys::Revision;
-use crate::command::{decode_membership, encode_membership};
 use crate::model::Bytes;
 
-/// Key in `meta` of the [`Applied`] record.
-pub(super) const APPLIED_KEY: &[u8] = b"applied";
-/// Key in `meta` of the membership.
-pub(super) const MEMBERSHIP_KEY: &[u8] = b"membership";
+/// Key in `meta` of the store's revision.
+pub(super) const REVISION_KEY: &[u8] = b"revision";
 
 const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 const LIVE: u8 = 1;
 const DELETED: u8 = 2;
-
-/// How far the state has come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Applied {
-    pub(super) log_id: LogId,
-    pub(super) revision: i64,
-}
 
 /// What the index knows of a key that is there at some revision.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,43 +81,16 @@ pub(super) fn decode_index(
     }
 }
 
-impl Applied {
-    pub(super) fn encode(self) -> Bytes {
-        let log_id = self.log_id;
-        let numbers = [
-            log_id.term.get(),
-            log_id.index.get(),
-            self.revision.cast_unsigned(),
-        ];
-        seal(APPLIED_KEY, &numbers.map(u64::to_be_bytes).concat())
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StorageError> {
-        let what = || "the applied position".to_owned();
-        let body = open(what, APPLIED_KEY, bytes)?;
-        Self::parse(body).ok_or_else(|| corrupt(what(), "not well formed"))
-    }
-
-    fn parse(body: &[u8]) -> Option<Self> {
-        let (term, rest) = take_u64(body)?;
-        let (index, rest) = take_u64(rest)?;
-        let (revision, rest) = take_u64(rest)?;
-        rest.is_empty().then_some(Self {
-            log_id: LogId::new(term, index),
-            revision: revision.cast_signed(),
-        })
-    }
+/// Value in `meta` under [`REVISION_KEY`].
+pub(super) fn seal_revision(revision: i64) -> Bytes {
+    seal(REVISION_KEY, &revision.to_be_bytes())
 }
 
-/// Value in `meta` under [`MEMBERSHIP_KEY`].
-pub(super) fn seal_membership(membership: &Membership) -> Bytes {
-    seal(MEMBERSHIP_KEY, &encode_membership(membership))
-}
-
-pub(super) fn open_membership(bytes: &[u8]) -> Result<Membership, StorageError> {
-    let what = || "the membership".to_owned();
-    let body = open(what, MEMBERSHIP_KEY, bytes)?;
-    decode_membership(body).map_err(|error| corrupt(what(), error))
+pub(super) fn open_revision(bytes: &[u8]) -> Result<i64, StorageError> {
+    let what = || "the store's revision".to_owned();
+    let body = open(what, REVISION_KEY, bytes)?;
+    let revision = body.try_into().map(i64::from_be_bytes);
+    revision.map_err(|_| corrupt(what(), "not well formed"))
 }
 
 fn encode_lifetime(lifetime: Option<Lifetime>) -> Bytes {
@@ -224,22 +187,15 @@ mod tests {
             written: None,
             ..written()
         };
-        let applied = Applied {
-            log_id: LogId::new(3, 9),
-            revision: 5,
-        };
-        let membership = Membership::of_ids([1, 2]);
 
         for change in [written(), deleted] {
             assert_eq!(Change::decode(AT, &change.encode(AT)).unwrap(), change);
             let index = encode_index(b"i", change.lifetime());
             assert_eq!(decode_index(b"i", &index).unwrap(), change.lifetime());
         }
-        assert_eq!(Applied::decode(&applied.encode()).unwrap(), applied);
-        assert_eq!(
-            open_membership(&seal_membership(&membership)).unwrap(),
-            membership
-        );
+        for revision in [1, 300, i64::MAX] {
+            assert_eq!(open_revision(&seal_revision(revision)).unwrap(), revision);
+        }
     }
 
     #[test]

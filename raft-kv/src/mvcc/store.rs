@@ -1,18 +1,15 @@
 //! The handle for reads.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use raft_core::{LogId, Membership, StorageError};
-use rocksdb::ReadOptions;
+use raft_storage_rocks::machine::{MachineOptions, Moment, StateReader};
 
 use super::apply::Executor;
 use super::check::{NO_LIMIT, check, check_range, is_read_only};
-use super::error::{QueryError, from_rocks};
-use super::flush;
-use super::machine::MvccMachine;
-use super::state::{Family, Shared};
+use super::error::QueryError;
+use super::machine::{Mvcc, MvccMachine};
+use super::view::revision_at;
 use crate::command::Command;
 use crate::model::{Range, RangeResult, Txn, TxnResult};
 
@@ -23,7 +20,7 @@ use crate::model::{Range, RangeResult, Txn, TxnResult};
 /// recent enough is not decided here but by asking the node before.
 #[derive(Clone)]
 pub struct MvccStore {
-    shared: Arc<Shared>,
+    reader: StateReader,
 }
 
 impl MvccStore {
@@ -34,17 +31,17 @@ impl MvccStore {
     ///
     /// A store that another process has open, that is damaged, or that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, MvccMachine), StorageError> {
-        Self::open_flushing_every(flush::INTERVAL, path.as_ref())
+        Self::open_with(&MachineOptions::default(), path.as_ref())
     }
 
     /// Like [`Self::open`], for tests in which a flush must come soon or never.
-    pub(super) fn open_flushing_every(
-        interval: Duration,
+    pub(super) fn open_with(
+        options: &MachineOptions,
         path: &Path,
     ) -> Result<(Self, MvccMachine), StorageError> {
-        let shared = Arc::new(Shared::open(path)?);
-        let machine = MvccMachine::new(Arc::clone(&shared), interval)?;
-        Ok((Self { shared }, machine))
+        let machine = MvccMachine::open(path, Mvcc, options)?;
+        let reader = machine.reader();
+        Ok((Self { reader }, machine))
     }
 
     /// Answers a range together with the store's revision at that moment.
@@ -56,10 +53,7 @@ impl MvccStore {
     /// A request that makes no sense, or a failing disk.
     pub fn range(&self, range: &Range) -> Result<(RangeResult, i64), QueryError> {
         check_range(range)?;
-        let state = self.shared.state();
-        let base = state.base();
-        let revision = base.revision()?;
-        Ok((Executor::new(&base, revision).range(range)?, revision))
+        self.read(|executor| executor.range(range))
     }
 
     /// Answers a transaction that writes nothing, with the store's revision at that moment.
@@ -73,25 +67,37 @@ impl MvccStore {
             return Err(StorageError::Misuse { reason }.into());
         }
         check(&Command::Txn(txn.clone()), NO_LIMIT)?;
-        let state = self.shared.state();
-        let base = state.base();
-        let revision = base.revision()?;
-        Ok((Executor::new(&base, revision).txn(txn)?, revision))
+        self.read(|executor| executor.txn(txn))
+    }
+
+    /// Runs a request against this moment of the state.
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&mut Executor<'_>) -> Result<T, QueryError>,
+    ) -> Result<(T, i64), QueryError> {
+        self.reader.read(|moment: &Moment<'_>| {
+            let revision = revision_at(moment)?;
+            Ok((run(&mut Executor::new(moment, revision))?, revision))
+        })
     }
 
     /// The revision of the last write.
-    pub fn revision(&self) -> i64 {
-        self.shared.state().position().revision
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn revision(&self) -> Result<i64, StorageError> {
+        self.reader.read(revision_at)
     }
 
     /// The last entry whose effect a read sees.
     pub fn last_applied(&self) -> LogId {
-        self.shared.state().position().applied.last_applied
+        self.reader.applied().last_applied
     }
 
     /// The membership in force there; nothing before the first membership entry.
     pub fn membership(&self) -> Option<Membership> {
-        self.shared.state().position().applied.membership
+        self.reader.applied().membership
     }
 
     /// Bytes that the state takes on disk. What was applied lately is not yet there.
@@ -100,7 +106,7 @@ impl MvccStore {
     ///
     /// When the directory cannot be read.
     pub fn size_on_disk(&self) -> Result<u64, StorageError> {
-        self.shared.state().size_on_disk()
+        self.reader.size_on_disk()
     }
 
     /// A checksum over the whole state: equal on all replicas that applied the
@@ -110,22 +116,6 @@ impl MvccStore {
     ///
     /// When the disk fails.
     pub fn hash(&self) -> Result<u32, StorageError> {
-        let state = self.shared.state();
-        let base = state.base();
-        let mut hasher = crc32fast::Hasher::new();
-        for (tag, family) in (0u8..).zip(Family::ALL) {
-            let mut records = base.scan(family, ReadOptions::default());
-            records.seek_to_first();
-            while let Some((key, value)) = records.item() {
-                hasher.update(&[tag]);
-                hasher.update(&(key.len() as u64).to_be_bytes());
-                hasher.update(key);
-                hasher.update(&(value.len() as u64).to_be_bytes());
-                hasher.update(value);
-                records.next();
-            }
-            records.status().map_err(from_rocks("hashing the state"))?;
-        }
-        Ok(hasher.finalize())
+        self.reader.checksum()
     }
 }

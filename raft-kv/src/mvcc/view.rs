@@ -3,67 +3,34 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{AppliedState, LogId, StorageError};
-use rocksdb::{DBRawIterator, ReadOptions, Snapshot, WriteBatch};
+use raft_core::StorageError;
+use raft_storage_rocks::machine::rocksdb::{DBRawIterator, ReadOptions};
+use raft_storage_rocks::machine::{Changes, Moment, storage_error};
 
-use super::error::{corrupt, from_rocks};
+use super::error::corrupt;
 use super::keys::{self, Revision};
-use super::record::{self, APPLIED_KEY, Applied, Change, Lifetime, MEMBERSHIP_KEY};
-use super::state::{Family, Position, State};
+use super::record::{self, Change, Lifetime, REVISION_KEY};
 use crate::model::{Bytes, KeyRange, KeyValue};
 
-/// The state on disk at one moment.
-pub(super) struct Base<'a> {
-    state: &'a State,
-    snapshot: Snapshot<'a>,
+/// Where the store's own position lies.
+const META: &str = "meta";
+/// The index: which changes there are of a key.
+const KEYS: &str = "keys";
+/// The changes in the order of history.
+const REVISIONS: &str = "revisions";
+
+/// The column families; a snapshot tells them by their place here.
+pub(super) const FAMILIES: [&str; 3] = [META, KEYS, REVISIONS];
+
+/// The store's revision at that moment.
+pub(super) fn revision_at(moment: &Moment<'_>) -> Result<i64, StorageError> {
+    let bytes = moment.get(META, REVISION_KEY)?;
+    bytes.map_or(Ok(1), |bytes| record::open_revision(&bytes))
 }
 
-impl<'a> Base<'a> {
-    pub(super) fn new(state: &'a State) -> Self {
-        Self {
-            state,
-            snapshot: state.db().snapshot(),
-        }
-    }
-
-    /// Where the state stood at that moment.
-    pub(super) fn position(&self) -> Result<Position, StorageError> {
-        let applied = match self.get(Family::Meta, APPLIED_KEY)? {
-            Some(bytes) => Applied::decode(&bytes)?,
-            None => Applied {
-                log_id: LogId::ZERO,
-                revision: 1,
-            },
-        };
-        let membership = self.get(Family::Meta, MEMBERSHIP_KEY)?;
-        Ok(Position {
-            applied: AppliedState {
-                last_applied: applied.log_id,
-                membership: membership
-                    .map(|bytes| record::open_membership(&bytes))
-                    .transpose()?,
-            },
-            revision: applied.revision,
-        })
-    }
-
-    /// The store's revision at that moment.
-    pub(super) fn revision(&self) -> Result<i64, StorageError> {
-        let bytes = self.get(Family::Meta, APPLIED_KEY)?;
-        bytes.map_or(Ok(1), |bytes| Ok(Applied::decode(&bytes)?.revision))
-    }
-
-    /// All records of a family, in order.
-    pub(super) fn scan(&self, family: Family, options: ReadOptions) -> DBRawIterator<'_> {
-        self.snapshot
-            .raw_iterator_cf_opt(self.state.family(family), options)
-    }
-
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.snapshot
-            .get_cf(self.state.family(family), key)
-            .map_err(from_rocks("reading the key-value database"))
-    }
+/// Notes the revision that changes lead to.
+pub(super) fn put_revision(changes: &mut Changes<'_>, revision: i64) {
+    changes.put(META, REVISION_KEY, record::seal_revision(revision));
 }
 
 /// Changes not yet written.
@@ -89,14 +56,12 @@ impl Pending {
     }
 
     /// Adds the changes to what is about to be written.
-    pub(super) fn write_to(&self, batch: &mut WriteBatch, state: &State) {
+    pub(super) fn write_to(&self, changes: &mut Changes<'_>) {
         for (key, lifetime) in &self.index {
-            let value = record::encode_index(key, *lifetime);
-            batch.put_cf(state.family(Family::Keys), key, value);
+            changes.put(KEYS, key, record::encode_index(key, *lifetime));
         }
         for (revision, change) in &self.changes {
-            let value = change.encode(*revision);
-            batch.put_cf(state.family(Family::Revisions), revision.encode(), value);
+            changes.put(REVISIONS, revision.encode(), change.encode(*revision));
         }
     }
 }
@@ -125,7 +90,7 @@ impl Live {
 /// What a request sees.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    pub(super) base: &'a Base<'a>,
+    pub(super) base: &'a Moment<'a>,
     pub(super) pending: &'a Pending,
 }
 
@@ -183,7 +148,7 @@ impl<'a> View<'a> {
         let revision = live.modified;
         let change = match self.pending.changes.get(&revision) {
             Some(change) => change.clone(),
-            None => match self.base.get(Family::Revisions, &revision.encode())? {
+            None => match self.base.get(REVISIONS, &revision.encode())? {
                 Some(bytes) => Change::decode(revision, &bytes)?,
                 None => return Err(disagreement(live, "is missing")),
             },
@@ -232,7 +197,7 @@ impl<'a> Cursor<'a> {
             options.set_iterate_upper_bound(end.clone());
         }
         Self {
-            disk: view.base.scan(Family::Keys, options),
+            disk: view.base.scan(KEYS, options),
             pending: &view.pending.index,
             pending_from: Vec::new(),
             end,
@@ -250,7 +215,7 @@ impl<'a> Cursor<'a> {
         let Some((key, value)) = self.disk.item() else {
             self.disk
                 .status()
-                .map_err(from_rocks("walking the key index"))?;
+                .map_err(storage_error("walking the key index"))?;
             return pending
                 .map(|(key, lifetime)| entry(key, *lifetime))
                 .transpose();

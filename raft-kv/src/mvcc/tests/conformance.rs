@@ -31,7 +31,7 @@ impl StateMachineHarness for Harness {
     async fn open(&mut self) -> MvccMachine {
         let never = Duration::from_secs(24 * 3600);
         let path = self.directory.path();
-        let (store, machine) = MvccStore::open_flushing_every(never, path).unwrap();
+        let (store, machine) = MvccStore::open_with(&flushing_every(never), path).unwrap();
         self.store = Some(store);
         machine
     }

@@ -113,7 +113,7 @@ async fn a_crash_after_any_flush_finds_data_and_position_of_the_same_moment() {
 
         let found = survivor.get("counter").unwrap();
         assert_eq!(found.value, n.to_string().into_bytes());
-        assert_eq!(found.mod_revision, survivor.store.revision());
+        assert_eq!(found.mod_revision, survivor.store.revision().unwrap());
         assert_eq!(
             survivor.store.last_applied().index,
             LogIndex::new(2 * n - 1)

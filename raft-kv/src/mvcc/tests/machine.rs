@@ -23,7 +23,7 @@ async fn blank_and_membership_entries_move_the_position_alone() {
             .all(|response| response.is_empty())
     );
     assert_eq!(
-        (first.len(), second.len(), replica.store.revision()),
+        (first.len(), second.len(), replica.store.revision().unwrap()),
         (1, 1, 1)
     );
     assert_eq!(replica.store.membership(), Some(membership.clone()));

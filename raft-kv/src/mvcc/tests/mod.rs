@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use raft_core::{Entry, LogId, LogSlice, Membership, Payload, RequestId, StateMachine};
+use raft_storage_rocks::machine::MachineOptions;
 use tempfile::TempDir;
 
 use super::{MvccMachine, MvccStore, QueryError};
@@ -40,7 +41,8 @@ impl Replica {
     }
 
     fn flushing_every(interval: Duration, directory: TempDir) -> Self {
-        let (store, machine) = MvccStore::open_flushing_every(interval, directory.path()).unwrap();
+        let (store, machine) =
+            MvccStore::open_with(&flushing_every(interval), directory.path()).unwrap();
         Self {
             store,
             machine,
@@ -83,10 +85,10 @@ impl Replica {
 
     /// Why a command is refused; the revision stays.
     async fn refusal(&mut self, command: Command) -> KvError {
-        let before = self.store.revision();
+        let before = self.store.revision().unwrap();
         match self.apply(command).await {
             Response::Refused { error, revision } => {
-                assert_eq!((revision, self.store.revision()), (before, before));
+                assert_eq!((revision, self.store.revision().unwrap()), (before, before));
                 error
             }
             done => panic!("{done:?}"),
@@ -123,6 +125,13 @@ impl Replica {
             Err(QueryError::Refused(error)) => error,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+fn flushing_every(flush_interval: Duration) -> MachineOptions {
+    MachineOptions {
+        flush_interval,
+        ..MachineOptions::default()
     }
 }
 

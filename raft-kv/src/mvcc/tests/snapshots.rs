@@ -117,7 +117,7 @@ async fn a_restore_replaces_everything_and_handles_made_before_see_it() {
     assert_eq!(old_handle.hash().unwrap(), replica.store.hash().unwrap());
     assert_eq!(old_handle.last_applied(), meta.last_included);
     assert_eq!(old_handle.membership(), Some(meta.membership));
-    assert_eq!(old_handle.revision(), 5);
+    assert_eq!(old_handle.revision().unwrap(), 5);
     assert_eq!(other.get("mine"), None);
     let history = other.range(&Range {
         revision: 3,

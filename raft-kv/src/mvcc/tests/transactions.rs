@@ -194,14 +194,14 @@ async fn a_refused_transaction_changes_nothing() {
     let found_while_running = then(vec![put_op("Z", "1"), delete_op("a", "\0"), keeping("a")]);
 
     for txn in [known_before, found_while_running] {
-        let revision = replica.store.revision();
+        let revision = replica.store.revision().unwrap();
         let next = Command::Put(put("c", "1"));
         let responses = replica.apply_all(&[Command::Txn(txn), next]).await;
 
         let error = KvError::KeyNotFound;
         assert_eq!(responses[0], Response::Refused { error, revision });
         assert_eq!(names(&replica.range(&range("\0", "\0"))), ["a", "c"]);
-        assert_eq!(replica.store.revision(), revision + 1);
+        assert_eq!(replica.store.revision().unwrap(), revision + 1);
     }
 }
 
@@ -270,7 +270,10 @@ async fn a_delete_to_the_end_and_a_put_take_effect_in_their_order() {
         .await;
 
     assert_eq!((after_put.create_revision, after_put.version), (3, 1));
-    assert_eq!((replica.get("b"), replica.store.revision()), (None, 4));
+    assert_eq!(
+        (replica.get("b"), replica.store.revision().unwrap()),
+        (None, 4)
+    );
 }
 
 #[tokio::test]
@@ -281,7 +284,10 @@ async fn a_key_put_and_then_deleted_in_one_revision_is_gone() {
 
     replica.txn(then(vec![put_it, delete_it])).await;
 
-    assert_eq!((replica.get("a"), replica.store.revision()), (None, 2));
+    assert_eq!(
+        (replica.get("a"), replica.store.revision().unwrap()),
+        (None, 2)
+    );
 }
 
 #[test]
