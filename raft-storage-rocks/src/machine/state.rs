@@ -24,8 +24,11 @@ pub(super) struct Layout {
     /// The application's column families.
     pub(super) families: &'static [&'static str],
     options: MachineOptions,
-    tune: Box<dyn Fn(&str, &mut rocksdb::Options) + Send + Sync>,
+    tune: Box<Tune>,
 }
+
+/// Sets options of a column family.
+type Tune = dyn Fn(&str, &mut rocksdb::Options) + Send + Sync;
 
 impl Layout {
     pub(super) fn of<A: Application>(application: Arc<A>, options: &MachineOptions) -> Self {
