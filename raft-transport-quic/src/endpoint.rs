@@ -7,8 +7,8 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TransportConfig, VarInt,
+    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ServerConfig, TransportConfig, VarInt,
 };
 
 use crate::config::QuicConfig;
@@ -37,8 +37,21 @@ const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
 const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 const MAX_PENDING_HANDSHAKES: usize = 256;
 
-/// Opens the socket and checks that the own certificate is fit for use.
+/// Opens a socket of the system, and the endpoint on it.
 pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, BindError> {
+    let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
+    let socket = socket(config.listen)
+        .and_then(|socket| runtime.wrap_udp_socket(socket))
+        .map_err(|source| cannot_listen(config, source))?;
+    open_on(config, own, socket)
+}
+
+/// The endpoint on a socket; checks that the own certificate is fit for use.
+pub(crate) fn open_on(
+    config: &QuicConfig,
+    own: &Identity,
+    socket: Arc<dyn AsyncUdpSocket>,
+) -> Result<Endpoint, BindError> {
     config.certificates.check(own)?;
     let trust = Arc::new(Trust::new(&config.certificates, own)?);
     let transport = Arc::new(transport(config)?);
@@ -54,18 +67,22 @@ pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, Bind
     client.transport_config(transport);
 
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
-    let listen = |source| BindError::Listen {
-        address: config.listen,
-        source,
-    };
-    let socket = socket(config.listen).map_err(listen)?;
     let mut parameters = EndpointConfig::default();
     parameters
         .max_udp_payload_size(LARGEST_DATAGRAM)
         .expect("a datagram of 6500 bytes is within what QUIC allows");
-    let mut endpoint = Endpoint::new(parameters, Some(server), socket, runtime).map_err(listen)?;
+    let mut endpoint =
+        Endpoint::new_with_abstract_socket(parameters, Some(server), socket, runtime)
+            .map_err(|source| cannot_listen(config, source))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)
+}
+
+const fn cannot_listen(config: &QuicConfig, source: std::io::Error) -> BindError {
+    BindError::Listen {
+        address: config.listen,
+        source,
+    }
 }
 
 fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
