@@ -36,7 +36,8 @@ pub struct QuicConfig {
     /// A message that waited so long for a connection is dropped when there is
     /// one. Default 1 s.
     pub stale_after: Duration,
-    /// A connection that was silent so long is given up. Default 1.5 s.
+    /// A connection that was silent so long is given up, an eighth of it later at the
+    /// latest. Default 1.5 s.
     pub idle_timeout: Duration,
     /// How often a silent connection is kept alive. Default 300 ms.
     pub keep_alive: Duration,

@@ -60,7 +60,11 @@ pub(crate) fn open_on(
     let mut server = ServerConfig::with_crypto(Arc::new(accepting));
     server
         .transport_config(Arc::clone(&transport))
-        .migration(false)
+        // A peer whose address changes on the way, behind an address translator or with
+        // its machine, shows by its keys that it is the same one, and goes on within a
+        // round trip. Refused, it would be silent until the idle timeout, which is
+        // longer than an election's.
+        .migration(true)
         .max_incoming(MAX_PENDING_HANDSHAKES);
     let dialling = tls::client_config(&config.certificates, trust)?;
     let mut client = ClientConfig::new(Arc::new(dialling));
@@ -86,7 +90,10 @@ const fn cannot_listen(config: &QuicConfig, source: std::io::Error) -> BindError
 }
 
 fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
-    let idle = IdleTimeout::try_from(config.idle_timeout).map_err(|_| BindError::Config {
+    // Later than our own look at it, which comes to an end that the peer hears of; QUIC's
+    // does not.
+    let idle = config.idle_timeout.saturating_mul(2);
+    let idle = IdleTimeout::try_from(idle).map_err(|_| BindError::Config {
         reason: format!(
             "idle_timeout is {:?}, too long for QUIC",
             config.idle_timeout

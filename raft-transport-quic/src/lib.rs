@@ -30,9 +30,18 @@
 //! # Failure
 //!
 //! A peer that falls silent is noticed after
-//! [`idle_timeout`](QuicConfig::idle_timeout); both sides then dial with a
+//! [`idle_timeout`](QuicConfig::idle_timeout) and an eighth more, whatever the path
+//! is like; both sides then dial with a
 //! jittered pause that doubles up to [`backoff_max`](QuicConfig::backoff_max).
-//! A restarted peer dials by itself and is connected at once.
+//! A restarted peer dials by itself and is connected at once. One that stops says so.
+//!
+//! A peer that dialled us and whose address changes on the way, behind an address
+//! translator or with its machine, keeps its connection: that it is the same one, its
+//! keys show. If we dialled, the silence is noticed, and it dials us.
+//!
+//! Messages of a class arrive in the order in which they were sent, each once. Only
+//! when both sides dial at once, two connections overlap for a moment and so do their
+//! messages; and what is under way when a connection dies is lost.
 //!
 //! # Snapshots
 //!
@@ -104,6 +113,7 @@ mod queue;
 mod refusals;
 mod server;
 mod shared;
+mod silence;
 mod snapshot;
 mod tls;
 pub mod wire;
