@@ -7,6 +7,7 @@
 
 mod conformance;
 mod duties;
+mod ether;
 mod identity;
 mod reconnect;
 mod relay;
@@ -14,5 +15,6 @@ mod resume;
 mod sample;
 mod snapshot;
 mod support;
+mod weather;
 mod wire_format;
 mod wire_messages;
