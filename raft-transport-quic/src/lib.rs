@@ -51,6 +51,10 @@
 //! on waiting for the next one. Nothing is asked of
 //! [`SnapshotReader`](raft_core::SnapshotReader)s for that.
 //!
+//! All of a node's snapshots share a rate, if one is
+//! [set](QuicConfig::snapshot_rate). Without one, a snapshot takes what more urgent
+//! streams leave of the path.
+//!
 //! Both sides wait for
 //! [`snapshot_patience`](QuicConfig::snapshot_patience) after a break without
 //! a chunk that got across; then the sender reports failure and the
