@@ -16,9 +16,11 @@ mod members;
 mod mistakes;
 mod pause;
 mod prerequisites;
+mod proxy;
 mod registers;
 mod sim;
 mod soak;
+mod storm;
 mod test;
 mod tidy;
 mod tla;
@@ -74,6 +76,8 @@ enum Verb {
     Pause(pause::Arguments),
     /// Cuts the power of all disks, fills them, and damages them; nothing may be lost
     Torture(torture::Arguments),
+    /// Loses, delays and reorders what the nodes say to each other; leader and writes must stay
+    Storm(storm::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Members(arguments) => members::run(&arguments),
         Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Torture(arguments) => torture::run(&arguments),
+        Verb::Storm(arguments) => storm::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {
