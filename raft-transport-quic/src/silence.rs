@@ -10,21 +10,24 @@
 use std::time::Duration;
 
 use quinn::Connection;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-/// A silence is noticed when it is this part of the limit longer, at the latest.
+/// How often one looks before the limit is over.
 const LOOKS: u32 = 8;
 
-/// Returns when nothing was heard for so long. The peer says something by itself now
-/// and then ([`keep_alive`](crate::QuicConfig::keep_alive)), and answers that we do.
+/// Returns when nothing was heard for `limit`, or an eighth longer. The peer says
+/// something by itself now and then ([`keep_alive`](crate::QuicConfig::keep_alive)), and
+/// answers that we do.
+///
+/// Looks are counted, not time: a process that stood still has heard nothing because it
+/// did not listen, and what came meanwhile is read before the next look.
 pub(crate) async fn noticed(connection: &Connection, limit: Duration) {
-    let (mut heard, mut since) = (frames_heard(connection), Instant::now());
-    while since.elapsed() < limit {
+    let (mut heard, mut looks) = (frames_heard(connection), 0);
+    while looks < LOOKS {
         sleep(limit / LOOKS).await;
         let now = frames_heard(connection);
-        if now != heard {
-            (heard, since) = (now, Instant::now());
-        }
+        looks = if now == heard { looks + 1 } else { 0 };
+        heard = now;
     }
 }
 
