@@ -10,6 +10,8 @@ mod conformance;
 mod duties;
 mod ether;
 mod identity;
+#[cfg(target_os = "linux")]
+mod namespaces;
 mod reconnect;
 mod relay;
 mod resume;
