@@ -19,6 +19,7 @@ mod prerequisites;
 mod proxy;
 mod registers;
 mod sim;
+mod snapshot;
 mod soak;
 mod storm;
 mod test;
@@ -78,6 +79,8 @@ enum Verb {
     Torture(torture::Arguments),
     /// Loses, delays and reorders what the nodes say to each other; leader and writes must stay
     Storm(storm::Arguments),
+    /// Sends a large snapshot through loss and breaks, while nodes go on talking
+    Snapshot(snapshot::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Torture(arguments) => torture::run(&arguments),
         Verb::Storm(arguments) => storm::run(&arguments),
+        Verb::Snapshot(arguments) => snapshot::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {

@@ -1,8 +1,8 @@
 //! A large snapshot through a bad network, while nodes go on talking.
 //!
-//! `RAFT_TRANSPORT_SNAPSHOT_MIB` says how large; `cargo xtask snapshot` takes 1 GiB.
 //! In paused time: what is measured is what the protocol does to the path, not what the
-//! machine does to the test.
+//! machine does to the test. `RAFT_TRANSPORT_SNAPSHOT_MIB` says how large, and
+//! `RAFT_TRANSPORT_REAL_TIME` lets time pass; `cargo xtask snapshot` takes 1 GiB, and both.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,9 +36,17 @@ const LOSSY: Weather = Weather {
     rate: Some(100_000_000),
 };
 
-fn snapshot_bytes() -> usize {
-    let asked = std::env::var("RAFT_TRANSPORT_SNAPSHOT_MIB").ok();
-    asked.map_or(32, |mib| mib.parse().expect("a number of MiB")) * MIB
+/// The size that is asked for, if one is. Then the test runs alone.
+fn asked_bytes() -> Option<usize> {
+    let asked = std::env::var("RAFT_TRANSPORT_SNAPSHOT_MIB").ok()?;
+    Some(asked.parse::<usize>().expect("a number of MiB") * MIB)
+}
+
+/// The most memory that this process ever took, in KiB; where the system tells.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// What was read at one end and came out at the other.
@@ -198,10 +206,9 @@ impl Transfer {
     async fn cut_at(&self, places: impl Iterator<Item = usize>) {
         let [one, two] = &self.nodes;
         for place in places {
-            until("more arrives", || {
-                self.tally.arrived.load(Ordering::Relaxed) >= place
-            })
-            .await;
+            while self.tally.arrived.load(Ordering::Relaxed) < place {
+                sleep(Duration::from_millis(1)).await;
+            }
             let began = Instant::now();
             self.ether.cut_both(address(one.id), address(two.id));
             sleep(Duration::from_secs(2)).await;
@@ -275,7 +282,10 @@ impl std::fmt::Display for Lateness {
 /// follower that waits 300 ms for its leader would not have waited in vain.
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_under_loss_and_three_breaks_arrives_once_while_heartbeats_keep_time() {
-    let bytes = snapshot_bytes();
+    if std::env::var_os("RAFT_TRANSPORT_REAL_TIME").is_some() {
+        tokio::time::resume();
+    }
+    let bytes = asked_bytes().unwrap_or(32 * MIB);
     let transfer = Transfer::over(LOSSY, None).await;
     let [one, two] = &transfer.nodes;
     let places = [1, 2, 3].map(|quarter| bytes / 4 * quarter).into_iter();
@@ -305,6 +315,10 @@ async fn a_snapshot_under_loss_and_three_breaks_arrives_once_while_heartbeats_ke
         late.of_a_thousand(1000) < Duration::from_millis(300),
         "{late}"
     );
+    if let (Some(_), Some(peak)) = (asked_bytes(), peak_memory()) {
+        println!("{} MiB of memory at most, both ends together", peak / 1024);
+        assert!(peak < 128 * 1024, "{peak} KiB");
+    }
 }
 
 /// Without loss the snapshot fills the path's queue; what is urgent waits there too, but
