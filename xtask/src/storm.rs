@@ -148,6 +148,9 @@ fn watch(
             );
         }
     }
+    if let Some(cuts) = &mut cuts {
+        cuts.end(cluster)?;
+    }
     Ok(changes)
 }
 

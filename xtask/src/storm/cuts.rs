@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::cluster::{Cluster, NODES};
-use crate::proxy::Conditions;
+use crate::proxy::{Conditions, Proxy};
 
 /// How long nothing passes, and how long all is well in between.
 const CUT: Duration = Duration::from_secs(5);
@@ -41,27 +41,35 @@ impl Cuts {
             return Ok(());
         }
         self.since = Instant::now();
-        let proxy = cluster
-            .proxy()
-            .context("nothing stands between the nodes")?;
-        match self.current.take() {
-            Some((from, to)) => {
-                proxy.set(from, to, self.conditions)?;
-                proxy.rebind(to, from)
-            }
-            None => {
-                let (from, to) = direction(self.leader, self.made);
-                println!("  nothing passes from node {from} to node {to} for a while");
-                self.current = Some((from, to));
-                self.made += 1;
-                let is_cut = Conditions {
-                    is_cut: true,
-                    ..self.conditions
-                };
-                proxy.set(from, to, is_cut)
-            }
+        if self.current.is_some() {
+            return self.end(cluster);
         }
+        let (from, to) = direction(self.leader, self.made);
+        println!("  nothing passes from node {from} to node {to} for a while");
+        self.current = Some((from, to));
+        self.made += 1;
+        let is_cut = Conditions {
+            is_cut: true,
+            ..self.conditions
+        };
+        proxy_of(cluster)?.set(from, to, is_cut)
     }
+
+    /// Ends the cut that there is, if there is one.
+    pub(super) fn end(&mut self, cluster: &mut Cluster) -> Result<()> {
+        let Some((from, to)) = self.current.take() else {
+            return Ok(());
+        };
+        let proxy = proxy_of(cluster)?;
+        proxy.set(from, to, self.conditions)?;
+        // The follower as the leader sees it.
+        let follower = if from == self.leader { to } else { from };
+        proxy.rebind(follower, self.leader)
+    }
+}
+
+fn proxy_of(cluster: &mut Cluster) -> Result<&mut Proxy> {
+    cluster.proxy().context("nothing stands between the nodes")
 }
 
 /// To one follower, from it, to the other one, from that, and again.
