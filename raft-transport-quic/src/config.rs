@@ -36,7 +36,8 @@ pub struct QuicConfig {
     /// A message that waited so long for a connection is dropped when there is
     /// one. Default 1 s.
     pub stale_after: Duration,
-    /// A connection that was silent so long is given up. Default 1.5 s.
+    /// A connection that was silent so long is given up, an eighth of it later at the
+    /// latest. Default 1.5 s.
     pub idle_timeout: Duration,
     /// How often a silent connection is kept alive. Default 300 ms.
     pub keep_alive: Duration,
@@ -49,6 +50,10 @@ pub struct QuicConfig {
     /// How long a snapshot whose stream broke is kept half-sent on one side and
     /// half-read on the other, for a connection on which it goes on. Default 30 s.
     pub snapshot_patience: Duration,
+    /// Bytes a second for all snapshots together that this node sends; at least 1 MiB,
+    /// so that a chunk takes no longer than a second. Default none: a snapshot waits for
+    /// whatever is more urgent, but takes all that is left of the path.
+    pub snapshot_rate: Option<u64>,
 }
 
 impl QuicConfig {
@@ -80,6 +85,7 @@ impl QuicConfig {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(1),
             snapshot_patience: Duration::from_secs(30),
+            snapshot_rate: None,
         }
     }
 
@@ -105,6 +111,13 @@ impl QuicConfig {
         }
         if self.snapshot_patience.is_zero() {
             return invalid("snapshot_patience must be above zero".into());
+        }
+        if let Some(rate) = self.snapshot_rate
+            && rate < MIB as u64
+        {
+            return invalid(format!(
+                "snapshot_rate is {rate} bytes a second, must be at least {MIB}"
+            ));
         }
         if self.backoff_min.is_zero() || self.backoff_min > self.backoff_max {
             return invalid(format!(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TransportConfig, VarInt,
+    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ServerConfig, TransportConfig, VarInt,
 };
 
 use crate::config::QuicConfig;
@@ -37,8 +37,21 @@ const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
 const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 const MAX_PENDING_HANDSHAKES: usize = 256;
 
-/// Opens the socket and checks that the own certificate is fit for use.
+/// Opens a socket of the system, and the endpoint on it.
 pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, BindError> {
+    let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
+    let socket = socket(config.listen)
+        .and_then(|socket| runtime.wrap_udp_socket(socket))
+        .map_err(|source| cannot_listen(config, source))?;
+    open_on(config, own, socket)
+}
+
+/// The endpoint on a socket; checks that the own certificate is fit for use.
+pub(crate) fn open_on(
+    config: &QuicConfig,
+    own: &Identity,
+    socket: Arc<dyn AsyncUdpSocket>,
+) -> Result<Endpoint, BindError> {
     config.certificates.check(own)?;
     let trust = Arc::new(Trust::new(&config.certificates, own)?);
     let transport = Arc::new(transport(config)?);
@@ -47,29 +60,40 @@ pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, Bind
     let mut server = ServerConfig::with_crypto(Arc::new(accepting));
     server
         .transport_config(Arc::clone(&transport))
-        .migration(false)
+        // A peer whose address changes on the way, behind an address translator or with
+        // its machine, shows by its keys that it is the same one, and goes on within a
+        // round trip. Refused, it would be silent until the idle timeout, which is
+        // longer than an election's.
+        .migration(true)
         .max_incoming(MAX_PENDING_HANDSHAKES);
     let dialling = tls::client_config(&config.certificates, trust)?;
     let mut client = ClientConfig::new(Arc::new(dialling));
     client.transport_config(transport);
 
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
-    let listen = |source| BindError::Listen {
-        address: config.listen,
-        source,
-    };
-    let socket = socket(config.listen).map_err(listen)?;
     let mut parameters = EndpointConfig::default();
     parameters
         .max_udp_payload_size(LARGEST_DATAGRAM)
         .expect("a datagram of 6500 bytes is within what QUIC allows");
-    let mut endpoint = Endpoint::new(parameters, Some(server), socket, runtime).map_err(listen)?;
+    let mut endpoint =
+        Endpoint::new_with_abstract_socket(parameters, Some(server), socket, runtime)
+            .map_err(|source| cannot_listen(config, source))?;
     endpoint.set_default_client_config(client);
     Ok(endpoint)
 }
 
+const fn cannot_listen(config: &QuicConfig, source: std::io::Error) -> BindError {
+    BindError::Listen {
+        address: config.listen,
+        source,
+    }
+}
+
 fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
-    let idle = IdleTimeout::try_from(config.idle_timeout).map_err(|_| BindError::Config {
+    // Later than our own look at it, which comes to an end that the peer hears of; QUIC's
+    // does not.
+    let idle = config.idle_timeout.saturating_mul(2);
+    let idle = IdleTimeout::try_from(idle).map_err(|_| BindError::Config {
         reason: format!(
             "idle_timeout is {:?}, too long for QUIC",
             config.idle_timeout

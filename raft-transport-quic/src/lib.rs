@@ -30,9 +30,18 @@
 //! # Failure
 //!
 //! A peer that falls silent is noticed after
-//! [`idle_timeout`](QuicConfig::idle_timeout); both sides then dial with a
+//! [`idle_timeout`](QuicConfig::idle_timeout) and an eighth more, whatever the path
+//! is like; both sides then dial with a
 //! jittered pause that doubles up to [`backoff_max`](QuicConfig::backoff_max).
-//! A restarted peer dials by itself and is connected at once.
+//! A restarted peer dials by itself and is connected at once. One that stops says so.
+//!
+//! A peer that dialled us and whose address changes on the way, behind an address
+//! translator or with its machine, keeps its connection: that it is the same one, its
+//! keys show. If we dialled, the silence is noticed, and it dials us.
+//!
+//! Messages of a class arrive in the order in which they were sent, each once. Only
+//! when both sides dial at once, two connections overlap for a moment and so do their
+//! messages; and what is under way when a connection dies is lost.
 //!
 //! # Snapshots
 //!
@@ -41,6 +50,10 @@
 //! 4 MiB and one chunk for each snapshot, and the receiver's state machine goes
 //! on waiting for the next one. Nothing is asked of
 //! [`SnapshotReader`](raft_core::SnapshotReader)s for that.
+//!
+//! All of a node's snapshots share a rate, if one is
+//! [set](QuicConfig::snapshot_rate). Without one, a snapshot takes what more urgent
+//! streams leave of the path.
 //!
 //! Both sides wait for
 //! [`snapshot_patience`](QuicConfig::snapshot_patience) after a break without
@@ -104,6 +117,7 @@ mod queue;
 mod refusals;
 mod server;
 mod shared;
+mod silence;
 mod snapshot;
 mod tls;
 pub mod wire;

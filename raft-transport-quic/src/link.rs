@@ -24,6 +24,7 @@ use crate::peer::{Current, Peer, class_name, count_dropped};
 use crate::queue::size_of_envelope;
 use crate::server::deliver;
 use crate::shared::Shared;
+use crate::silence;
 use crate::snapshot;
 use crate::tls;
 use crate::wire::{self, Hello, WireError};
@@ -216,6 +217,10 @@ async fn serve(shared: &Arc<Shared>, opened: Opened) {
         error = connection.closed() => error,
         () = async { drop(retired.wait_for(|retired| *retired).await) } => {
             wind_down(connection).await
+        }
+        () = silence::noticed(connection, shared.config.idle_timeout) => {
+            connection.close(CloseCode::Replaced.code(), b"the peer was silent");
+            ConnectionError::TimedOut
         }
     };
     link.peer.release(connection);

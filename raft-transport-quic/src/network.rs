@@ -55,10 +55,35 @@ impl QuicNetwork {
     /// A certificate that peers would refuse, a port in use, a configuration
     /// that cannot work, or no tokio runtime.
     pub fn bind(config: QuicConfig) -> Result<Arc<Self>, BindError> {
+        Self::bind_with(config, endpoint::open)
+    }
+
+    /// The same on a socket that the caller made, whose address counts instead of
+    /// [`listen`](QuicConfig::listen): a network in memory, for tests that decide what
+    /// is lost, late or doubled. Time is tokio's, so it may be paused.
+    ///
+    /// The trait is quinn's, and changes with quinn's versions: this method is no part
+    /// of what the versions of this crate promise.
+    ///
+    /// # Errors
+    ///
+    /// As for [`QuicNetwork::bind`].
+    #[cfg(feature = "testing")]
+    pub fn bind_on(
+        config: QuicConfig,
+        socket: Arc<dyn quinn::AsyncUdpSocket>,
+    ) -> Result<Arc<Self>, BindError> {
+        Self::bind_with(config, |config, own| endpoint::open_on(config, own, socket))
+    }
+
+    fn bind_with(
+        config: QuicConfig,
+        open: impl FnOnce(&QuicConfig, &Identity) -> Result<quinn::Endpoint, BindError>,
+    ) -> Result<Arc<Self>, BindError> {
         config.validate()?;
         let own = Identity::new(config.cluster.clone(), config.node)
             .map_err(CertificateError::Identity)?;
-        let endpoint = endpoint::open(&config, &own)?;
+        let endpoint = open(&config, &own)?;
         let local_addr = endpoint.local_addr().map_err(|source| BindError::Listen {
             address: config.listen,
             source,

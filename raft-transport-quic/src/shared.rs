@@ -14,7 +14,7 @@ use crate::config::QuicConfig;
 use crate::identity::Identity;
 use crate::peer::{self, Peer};
 use crate::refusals::Refusals;
-use crate::snapshot::Transfers;
+use crate::snapshot::{Pace, Transfers};
 use crate::wire::TransferId;
 
 /// State behind a [`QuicNetwork`](crate::QuicNetwork).
@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     /// Snapshots that come in.
     pub(crate) transfers: Transfers,
+    /// How fast snapshots go out.
+    pub(crate) snapshot_pace: Pace,
     /// Snapshots sent so far.
     snapshots_sent: AtomicU64,
     inboxes: RwLock<HashMap<GroupId, Arc<dyn Inbox>>>,
@@ -39,6 +41,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: QuicConfig, own: Identity, endpoint: quinn::Endpoint) -> Self {
         Self {
+            snapshot_pace: Pace::new(config.snapshot_rate),
             config,
             own,
             boot: random(),

@@ -53,8 +53,15 @@ impl Client {
 
     /// A call of the client.
     pub(crate) fn command(&self, verb: &str) -> Command {
+        let mut command = self.bare_command(verb);
+        command.args(["--endpoints", &self.endpoints.join(",")]);
+        command
+    }
+
+    /// A call of the client that asks nobody.
+    pub(crate) fn bare_command(&self, verb: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.args([verb, "--endpoints", &self.endpoints.join(",")]);
+        command.arg(verb);
         command
     }
 

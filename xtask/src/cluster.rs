@@ -3,6 +3,7 @@
 //! `cluster up` leaves the nodes running under `target/xtask-cluster`; demo and
 //! soak runs keep theirs in folders of their own and end them with themselves.
 
+mod behind;
 mod growth;
 mod layout;
 mod process;
@@ -19,6 +20,7 @@ pub(crate) use self::layout::Ports;
 use self::layout::{NAME, configuration, load_or_choose_ports};
 use self::process::Process;
 use crate::client::{Client, MemberStatus, agreed_leader};
+use crate::proxy::Proxy;
 use crate::{prerequisites, util};
 
 /// The numbers of the nodes that a cluster begins with.
@@ -62,6 +64,8 @@ pub(crate) struct Cluster {
     /// Whether the nodes outlive us.
     detached: bool,
     members: Vec<Member>,
+    /// Between the nodes, if something is.
+    proxy: Option<Proxy>,
 }
 
 /// One node of it.
@@ -122,20 +126,28 @@ impl Cluster {
         name: &str,
         mut prepare: impl FnMut(u64, &Path) -> Result<()>,
     ) -> Result<Self> {
+        let mut cluster = Self::empty(name)?;
+        for node in NODES {
+            prepare(node, &cluster.dir.join(format!("node-{node}/data")))?;
+        }
+        cluster.begin()?;
+        Ok(cluster)
+    }
+
+    fn empty(name: &str) -> Result<Self> {
         let target_dir = util::target_dir()?;
         let dir = target_dir.join(name);
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
-        let mut cluster = Self::open(dir, target_dir, false)?;
+        Self::open(dir, target_dir, false)
+    }
+
+    fn begin(&mut self) -> Result<()> {
         for node in NODES {
-            prepare(node, &cluster.dir.join(format!("node-{node}/data")))?;
+            self.start(node)?;
         }
-        for node in NODES {
-            cluster.start(node)?;
-        }
-        cluster.wait_for_leader()?;
-        Ok(cluster)
+        self.wait_for_leader().map(drop)
     }
 
     fn open(dir: PathBuf, target_dir: PathBuf, detached: bool) -> Result<Self> {
@@ -151,6 +163,7 @@ impl Cluster {
             dir,
             target_dir,
             detached,
+            proxy: None,
         };
         for member in &cluster.members {
             cluster.write_configuration(member, false)?;
@@ -161,9 +174,9 @@ impl Cluster {
     fn write_configuration(&self, member: &Member, joins: bool) -> Result<()> {
         let folder = self.dir.join(format!("node-{}", member.number));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let all = self.members.iter().map(|m| (m.number, m.ports));
-        let mut all: Vec<_> = all.filter(|&(number, _)| number != member.number).collect();
-        all.push((member.number, member.ports));
+        let others = self.members.iter().filter(|m| m.number != member.number);
+        let all = others.chain([member]);
+        let mut all: Vec<_> = all.map(|m| (m.number, self.seen_by_others(m))).collect();
         all.sort_unstable_by_key(|&(number, _)| number);
         let text = configuration(&self.dir, member.number, member.ports, &all, joins);
         fs::write(folder.join("node.toml"), text)?;

@@ -87,6 +87,11 @@ impl Load {
         self.ask("mark")
     }
 
+    /// The same, without an end: the next mark tells of it again.
+    pub(crate) fn peek(&mut self) -> Result<Mark> {
+        self.ask("peek")
+    }
+
     fn ask(&mut self, question: &str) -> Result<Mark> {
         let commands = self.commands.as_mut().context("the writers have stopped")?;
         writeln!(commands, "{question}").context("the writers have died")?;
@@ -99,9 +104,9 @@ impl Load {
 
     /// Waits until writes are acknowledged again after a fault.
     pub(crate) fn wait_for_writes(&mut self) -> Result<()> {
-        let before = self.ask("peek")?;
+        let before = self.peek()?;
         util::wait_for("writes to be acknowledged", RESUME_LIMIT, || {
-            let now = self.ask("peek")?;
+            let now = self.peek()?;
             // More than what can have been under way when the fault struck.
             let resumed = now.acknowledged > before.acknowledged + IN_FLIGHT;
             Ok(resumed.then_some(()))

@@ -16,9 +16,12 @@ mod members;
 mod mistakes;
 mod pause;
 mod prerequisites;
+mod proxy;
 mod registers;
 mod sim;
+mod snapshot;
 mod soak;
+mod storm;
 mod test;
 mod tidy;
 mod tla;
@@ -74,6 +77,10 @@ enum Verb {
     Pause(pause::Arguments),
     /// Cuts the power of all disks, fills them, and damages them; nothing may be lost
     Torture(torture::Arguments),
+    /// Loses, delays and reorders what the nodes say to each other; leader and writes must stay
+    Storm(storm::Arguments),
+    /// Sends a large snapshot through loss and breaks, while nodes go on talking
+    Snapshot(snapshot::Arguments),
     /// Loads every processor without a fault; no election may happen
     Calm(soak::CalmArguments),
 }
@@ -97,6 +104,8 @@ fn main() -> ExitCode {
         Verb::Members(arguments) => members::run(&arguments),
         Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Torture(arguments) => torture::run(&arguments),
+        Verb::Storm(arguments) => storm::run(&arguments),
+        Verb::Snapshot(arguments) => snapshot::run(&arguments),
         Verb::Calm(arguments) => soak::calm(&arguments),
     };
     match outcome {

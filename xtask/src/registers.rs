@@ -2,12 +2,14 @@
 //! a child process.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::client::{Client, fields, number};
+use crate::util;
 
 /// Running readers, with the writers of what they read.
 pub(crate) struct Registers {
@@ -35,8 +37,16 @@ pub(crate) struct Reads {
 impl Registers {
     /// Starts writers and readers at all members of `client`.
     pub(crate) fn start(client: &Client) -> Result<Self> {
-        let mut child = client
-            .command("registers")
+        Self::start_by(&mut client.command("registers"))
+    }
+
+    /// The same, with a history of it in `file`.
+    pub(crate) fn start_noting(client: &Client, file: &Path) -> Result<Self> {
+        Self::start_by(client.command("registers").arg("--history").arg(file))
+    }
+
+    fn start_by(command: &mut Command) -> Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -77,6 +87,11 @@ impl Registers {
         }
         Ok(())
     }
+}
+
+/// Judges the history of readers that have stopped; answers how much is in it.
+pub(crate) fn judge(client: &Client, file: &Path) -> Result<String> {
+    util::output_of(client.bare_command("judge").arg(file))
 }
 
 impl Drop for Registers {

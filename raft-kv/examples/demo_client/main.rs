@@ -9,7 +9,8 @@
 //! demo_client fill      --endpoints A,B,C --bytes N --keys N
 //! demo_client load      --endpoints A,B,C --out FILE  until standard input ends
 //! demo_client verify    --endpoints A,B,C FILE        every member, both kinds of reads
-//! demo_client registers --endpoints A,B,C             until standard input ends
+//! demo_client registers --endpoints A,B,C             until standard input ends; --history FILE
+//! demo_client judge     FILE                          is the history linearizable?
 //! demo_client leader    --endpoints A,B --not N       waits for another leader
 //! demo_client list      --endpoints A                 its members; add, promote, remove
 //! ```
@@ -25,6 +26,7 @@
 //! is tried again.
 
 mod fill;
+mod history;
 mod load;
 mod members;
 mod outcome;
@@ -41,6 +43,8 @@ use raft_kv::proto::etcdserverpb::kv_client::KvClient;
 use raft_kv::proto::etcdserverpb::{PutRequest, RangeRequest};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+
+use self::history::Recorder;
 
 /// How long a member may take to accept a connection, and to answer.
 const CONNECT_LIMIT: Duration = Duration::from_millis(500);
@@ -119,6 +123,14 @@ enum Verb {
         /// How many registers
         #[arg(long, default_value_t = 4)]
         count: usize,
+        /// Where each write and linearizable read is noted
+        #[arg(long)]
+        history: Option<PathBuf>,
+    },
+    /// Judges a history of registers
+    Judge {
+        /// The file of the registers
+        file: PathBuf,
     },
     /// Waits until all members that are asked name the same new leader
     Leader {
@@ -230,7 +242,15 @@ async fn run(verb: Verb) -> Result<()> {
             bytes,
             keys,
         } => fill::fill(&members, bytes, keys).await,
-        Verb::Registers { members, count } => registers::registers(&members, count).await,
+        Verb::Registers {
+            members,
+            count,
+            history,
+        } => {
+            let history = history.as_deref().map(Recorder::create).transpose()?;
+            registers::registers(&members, count, history).await
+        }
+        Verb::Judge { file } => history::judge(&file),
         Verb::Leader { members, not } => members::await_leader(&members, not).await,
         Verb::List { members } => members::list(&members).await,
         Verb::Add {

@@ -8,6 +8,9 @@
 //!
 //! Reads begin by the clock, whether or not earlier ones were answered: a member
 //! that was frozen finds many of them when it goes on.
+//!
+//! Beside what is judged on the spot, the writes and linearizable reads can be noted
+//! as a history, to be judged as a whole afterwards ([`super::history`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -22,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
 use tonic::transport::Channel;
 
+use super::history::Recorder;
 use super::{Members, patient_channel, put};
 
 /// How long a writer waits for an answer before it asks another member.
@@ -36,6 +40,7 @@ const LONG: Duration = Duration::from_secs(1);
 
 /// One register and what is known of it.
 struct Register {
+    number: usize,
     key: String,
     /// The newest revision that anybody was told of.
     known: AtomicI64,
@@ -116,9 +121,15 @@ impl Reads {
 }
 
 /// Writes and reads `count` registers until standard input ends.
-pub(crate) async fn registers(members: &Members, count: usize) -> Result<()> {
+pub(crate) async fn registers(
+    members: &Members,
+    count: usize,
+    history: Option<Recorder>,
+) -> Result<()> {
+    let history = history.map(Arc::new);
     let registers: Arc<[Register]> = (0..count)
         .map(|number| Register {
+            number,
             key: format!("register/{number}"),
             known: AtomicI64::new(0),
             values: Mutex::default(),
@@ -133,7 +144,8 @@ pub(crate) async fn registers(members: &Members, count: usize) -> Result<()> {
             .map(|e| patient_channel(e))
             .collect();
         let clients = channels?.into_iter().map(KvClient::new).collect();
-        let writing = write(number, clients, Arc::clone(&registers), Arc::clone(&over));
+        let shared = (Arc::clone(&registers), history.clone(), Arc::clone(&over));
+        let writing = write(number, clients, shared);
         tasks.push(tokio::spawn(writing));
     }
     let mut reads = Vec::new();
@@ -142,7 +154,8 @@ pub(crate) async fn registers(members: &Members, count: usize) -> Result<()> {
             let counts = Arc::new(Reads::of(endpoint, serializable));
             reads.push(Arc::clone(&counts));
             let client = KvClient::new(patient_channel(endpoint)?);
-            let reading = read(client, counts, Arc::clone(&registers), Arc::clone(&over));
+            let shared = (Arc::clone(&registers), history.clone(), Arc::clone(&over));
+            let reading = read(client, counts, shared);
             tasks.push(tokio::spawn(reading));
         }
     }
@@ -151,8 +164,11 @@ pub(crate) async fn registers(members: &Members, count: usize) -> Result<()> {
     for task in tasks {
         task.await?;
     }
-    Ok(())
+    history.map_or(Ok(()), |history| history.finish())
 }
+
+/// What writers and readers share.
+type Shared = (Arc<[Register]>, Option<Arc<Recorder>>, Arc<AtomicBool>);
 
 /// Answers `mark`, one line per member and kind of reads, until standard input ends.
 fn answer_questions(reads: &[Arc<Reads>]) -> Result<()> {
@@ -174,8 +190,7 @@ fn answer_questions(reads: &[Arc<Reads>]) -> Result<()> {
 async fn write(
     number: usize,
     mut clients: Vec<KvClient<Channel>>,
-    registers: Arc<[Register]>,
-    over: Arc<AtomicBool>,
+    (registers, history, over): Shared,
 ) {
     let register = &registers[number];
     let mut member = number % clients.len();
@@ -184,8 +199,13 @@ async fn write(
             return;
         }
         let value = format!("{number}-{written}");
+        let invoked = history.as_ref().map(|history| history.now());
         let writing = put(&mut clients[member], &register.key, &value);
-        if let Ok(Ok(revision)) = timeout(WRITE_LIMIT, writing).await {
+        let answer = timeout(WRITE_LIMIT, writing).await;
+        if let (Some(history), Some(invoked)) = (&history, invoked) {
+            history.wrote(number, written, invoked, matches!(answer, Ok(Ok(_))));
+        }
+        if let Ok(Ok(revision)) = answer {
             // One that disagrees is counted by whoever reads it.
             register.learn(revision, value.as_bytes());
         } else {
@@ -196,12 +216,7 @@ async fn write(
 }
 
 /// Begins one read after the other, in step with the clock.
-async fn read(
-    client: KvClient<Channel>,
-    counts: Arc<Reads>,
-    registers: Arc<[Register]>,
-    over: Arc<AtomicBool>,
-) {
+async fn read(client: KvClient<Channel>, counts: Arc<Reads>, (registers, history, over): Shared) {
     let waiting = Arc::new(Semaphore::new(MOST_WAITING));
     let mut clock = interval(READ_EVERY);
     for number in 0_usize.. {
@@ -214,8 +229,11 @@ async fn read(
         };
         let (mut client, counts) = (client.clone(), Arc::clone(&counts));
         let registers = Arc::clone(&registers);
+        // Serializable reads may be old: they belong in no history.
+        let history = history.clone().filter(|_| !counts.serializable);
         tokio::spawn(async move {
             let register = &registers[number % registers.len()];
+            let invoked = history.as_ref().map(|history| history.now());
             let (known, began) = (register.known.load(Ordering::SeqCst), Instant::now());
             let request = RangeRequest {
                 key: register.key.clone().into(),
@@ -225,6 +243,9 @@ async fn read(
             match client.range(request).await {
                 Ok(answer) => {
                     let kvs = answer.into_inner().kvs;
+                    if let (Some(history), Some(invoked)) = (&history, invoked) {
+                        history.read(register.number, written(kvs.first()), invoked);
+                    }
                     counts.note(kvs.first(), register, known, began.elapsed());
                 }
                 Err(_) => {
@@ -234,4 +255,11 @@ async fn read(
             drop(place);
         });
     }
+}
+
+/// Which of its writer's writes a value is, or one that nobody wrote.
+fn written(found: Option<&KeyValue>) -> Option<u64> {
+    let text = std::str::from_utf8(&found?.value).ok();
+    let number = text.and_then(|text| text.split_once('-')?.1.parse().ok());
+    Some(number.unwrap_or(u64::MAX))
 }

@@ -28,6 +28,12 @@
 //! begins another, when the sender begins another or says that it gave up, when
 //! the patience is over, or when the node stops.
 //!
+//! # Rate
+//!
+//! All snapshots that a node sends share its
+//! [`snapshot_rate`](crate::QuicConfig::snapshot_rate) ([`pace`]). What is sent again
+//! after a break counts again.
+//!
 //! # Memory
 //!
 //! | where | at most |
@@ -42,6 +48,7 @@
 mod admission;
 mod chunk;
 mod intake;
+mod pace;
 mod receive;
 mod send;
 mod source;
@@ -50,6 +57,7 @@ mod window;
 
 use quinn::VarInt;
 
+pub(crate) use pace::Pace;
 pub(crate) use receive::receive;
 pub(crate) use send::send;
 pub(crate) use transfer::Transfers;

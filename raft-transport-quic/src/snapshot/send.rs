@@ -6,6 +6,7 @@ use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, WriteError};
 use raft_core::{MessageClass, NetworkError, NodeId, Snapshot, SnapshotHeader};
 
+use super::pace::Pace;
 use super::source::Source;
 use super::window::{Next, Window};
 use super::{ABANDONED, FRAME_LIMIT, describe};
@@ -113,8 +114,9 @@ impl Outgoing {
             is_stopped: false,
         };
         loop {
-            self.fill(&mut stream)?;
+            self.fill(&mut stream, &shared.snapshot_pace)?;
             let has_unwritten = !stream.is_stopped && stream.has_unwritten();
+            let is_paced = stream.may_write_chunks() && !shared.snapshot_pace.is_ready();
             let may_read = stream.is_answered && !stream.is_stopped && self.window.has_room();
             tokio::select! {
                 biased;
@@ -126,6 +128,7 @@ impl Outgoing {
                 written = stream.sending.write_chunks(&mut stream.unwritten), if has_unwritten => {
                     stream.wrote(written.map(|_| ()))?;
                 }
+                () = shared.snapshot_pace.ready(), if is_paced => {}
                 data = self.source.next(), if may_read => match data {
                     Ok(data) => self.window.push(data),
                     Err(error) => return Err(Ended::Failed(error.into())),
@@ -153,8 +156,8 @@ impl Outgoing {
     }
 
     /// Makes the next frame ready, if there is one and nothing else to write.
-    fn fill(&mut self, stream: &mut Stream) -> Result<(), Ended> {
-        if !stream.is_answered || stream.has_unwritten() {
+    fn fill(&mut self, stream: &mut Stream, pace: &Pace) -> Result<(), Ended> {
+        if !stream.may_write_chunks() || !pace.is_ready() {
             return Ok(());
         }
         stream.unwritten = match self.window.next() {
@@ -166,7 +169,9 @@ impl Outgoing {
                 [end, Bytes::new()]
             }
         };
-        count_frame("sent", stream.unwritten.iter().map(Bytes::len).sum());
+        let bytes = stream.unwritten.iter().map(Bytes::len).sum();
+        pace.sent(bytes);
+        count_frame("sent", bytes);
         Ok(())
     }
 
@@ -219,6 +224,11 @@ impl Outgoing {
 }
 
 impl Stream {
+    /// Whether it is the next frame's turn.
+    fn may_write_chunks(&self) -> bool {
+        self.is_answered && !self.is_stopped && !self.has_unwritten()
+    }
+
     fn has_unwritten(&self) -> bool {
         self.unwritten.iter().any(|part| !part.is_empty())
     }

@@ -126,7 +126,11 @@ impl Node {
 
     pub(crate) fn start_with(config: QuicConfig, inbox: RecordingInbox) -> Self {
         let id = config.node;
-        let network = QuicNetwork::bind(config).unwrap();
+        Self::on(id, QuicNetwork::bind(config).unwrap(), inbox)
+    }
+
+    /// A node on a transport that runs.
+    pub(crate) fn on(id: NodeId, network: Arc<QuicNetwork>, inbox: RecordingInbox) -> Self {
         let inbox = Arc::new(inbox);
         network.register(GROUP, Arc::<RecordingInbox>::clone(&inbox));
         Self { id, network, inbox }
