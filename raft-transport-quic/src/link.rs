@@ -21,7 +21,6 @@ use crate::error::{CloseCode, Direction, Refusal};
 use crate::frame::{FrameBuilder, FrameError, FrameKind, FrameReader};
 use crate::identity::Identity;
 use crate::peer::{Current, Peer, class_name, count_dropped};
-use crate::queue::size_of_envelope;
 use crate::server::deliver;
 use crate::shared::Shared;
 use crate::snapshot;
@@ -291,7 +290,7 @@ async fn read_messages(
             return Err(StreamError::Unexpected(frame.kind));
         }
         count_frame("received", frame.body.len());
-        deliver(shared, link, wire::decode_batch(&frame.body)?);
+        deliver(shared, link, wire::decode_batch_of(&frame.body)?);
     }
     Ok(())
 }
@@ -327,15 +326,15 @@ impl Writer {
                 _ = self.retired.wait_for(|retired| *retired) => return Ok(()),
                 batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
             };
-            for frame in self.frames(&batch) {
-                count_frame("sent", frame.len());
-                stream.write_chunk(frame).await?;
+            for mut frame in self.frames(&batch) {
+                count_frame("sent", frame.iter().map(Bytes::len).sum());
+                stream.write_all_chunks(&mut frame).await?;
             }
         }
     }
 
-    /// The batch as one frame; as one frame each if that would be too long.
-    fn frames(&self, batch: &[Envelope]) -> Vec<Bytes> {
+    /// The batch as one frame, in parts; as one frame each if that would be too long.
+    fn frames(&self, batch: &[Envelope]) -> Vec<Vec<Bytes>> {
         match encode_messages(batch, self.shared.config.max_frame) {
             Ok(frame) => vec![frame],
             Err(_) if batch.len() > 1 => batch.chunks(1).flat_map(|one| self.frames(one)).collect(),
@@ -353,11 +352,10 @@ impl Writer {
     }
 }
 
-fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Bytes, String> {
-    let size = batch.iter().map(size_of_envelope).sum();
-    let mut frame = FrameBuilder::new(FrameKind::Messages, size);
-    wire::encode_batch(batch, frame.body()).map_err(|error| error.to_string())?;
-    frame.finish(limit).map_err(|error| error.to_string())
+fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Vec<Bytes>, String> {
+    let mut frame = FrameBuilder::new(FrameKind::Messages, 0);
+    wire::encode_batch_in(batch, &mut frame).map_err(|error| error.to_string())?;
+    frame.finish_parts(limit).map_err(|error| error.to_string())
 }
 
 /// One value of `wire` as a frame.
