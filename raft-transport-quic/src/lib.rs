@@ -108,6 +108,7 @@ mod server;
 mod shared;
 mod snapshot;
 mod tls;
+mod traffic;
 pub mod wire;
 
 pub use certificates::{DevAuthority, NodeCertificates, NodePem};

@@ -25,6 +25,7 @@ use crate::server::deliver;
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::tls;
+use crate::traffic::Traffic;
 use crate::wire::{self, Hello, WireError};
 
 /// A connection that gave way to another is still read for so long.
@@ -285,11 +286,12 @@ async fn read_messages(
     link: &Link,
     frames: &mut FrameReader<RecvStream>,
 ) -> Result<(), StreamError> {
+    let traffic = Traffic::received();
     while let Some(frame) = frames.next().await? {
         if frame.kind != FrameKind::Messages {
             return Err(StreamError::Unexpected(frame.kind));
         }
-        count_frame("received", frame.body.len());
+        traffic.count(frame.body.len());
         deliver(shared, link, wire::decode_batch_of(&frame.body)?);
     }
     Ok(())
@@ -320,6 +322,7 @@ impl Writer {
             None => self.link.connection.open_uni().await?,
         };
         prioritize(&stream, self.class);
+        let traffic = Traffic::sent();
         loop {
             let batch = tokio::select! {
                 biased;
@@ -327,7 +330,7 @@ impl Writer {
                 batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
             };
             for mut frame in self.frames(&batch) {
-                count_frame("sent", frame.iter().map(Bytes::len).sum());
+                traffic.count(frame.iter().map(Bytes::len).sum());
                 stream.write_all_chunks(&mut frame).await?;
             }
         }
@@ -380,12 +383,6 @@ pub(crate) fn prioritize(stream: &SendStream, class: MessageClass) {
     if stream.set_priority(priority).is_err() {
         tracing::debug!(class = class_name(class), "a stream ended early");
     }
-}
-
-pub(crate) fn count_frame(direction: &'static str, bytes: usize) {
-    metrics::counter!("raft_transport_frames_total", "direction" => direction).increment(1);
-    metrics::counter!("raft_transport_bytes_total", "direction" => direction)
-        .increment(bytes as u64);
 }
 
 fn lost(error: impl std::fmt::Display) -> Parting {
