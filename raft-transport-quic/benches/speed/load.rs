@@ -18,8 +18,8 @@ const ECHO: u64 = 1;
 const ACKNOWLEDGE: u64 = 2;
 /// Most messages handed over at once.
 const BATCH: u64 = 64;
-const SMALL: usize = 256;
-const LARGE: usize = 4096;
+pub(crate) const SMALL: usize = 256;
+pub(crate) const LARGE: usize = 4096;
 const SNAPSHOT: usize = 64 << 20;
 
 /// One load: fills in figures of one way.
@@ -112,6 +112,14 @@ fn append(session: u64, index: u64, data: &Bytes) -> Envelope {
         term: Term::new(1),
         message: Message::AppendEntries(append),
     }
+}
+
+/// Appends of commands of so many bytes.
+pub(crate) fn batch(size: usize, messages: u64) -> Vec<Envelope> {
+    let data = data(size);
+    (1..=messages)
+        .map(|index| append(ACKNOWLEDGE, index, &data))
+        .collect()
 }
 
 fn data(size: usize) -> Bytes {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use raft_core::{SnapshotReader, StorageError, async_trait};
 
 /// What a state machine hands out at once.
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 64 * 1024;
 /// More than caches hold, so that reading counts.
 const DISTINCT: usize = 16 << 20;
 
