@@ -43,6 +43,7 @@ pages! {
     testing_simulator = "../book/testing/simulator.md";
     testing_exploration = "../book/testing/exploration.md";
     testing_benchmarks = "../book/testing/benchmarks.md";
+    testing_transport = "../book/testing/transport.md";
     testing_lab = "../book/testing/lab.md";
     testing_fuzzing = "../book/testing/fuzzing.md";
     testing_mistakes = "../book/testing/mistakes.md";

@@ -1,6 +1,7 @@
 //! What a transport needs to know before it starts.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use raft_core::NodeId;
@@ -12,6 +13,9 @@ use crate::wire::MAX_BODY;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+/// What QUIC asks of every path, and what segmentation offload can bear: ten
+/// datagrams above 6550 bytes in one call would exceed the largest UDP message.
+const LARGEST_DATAGRAM: RangeInclusive<u16> = 1200..=6500;
 
 /// Everything a [`QuicNetwork`](crate::QuicNetwork) is started with.
 /// [`QuicConfig::new`] fills in what seldom needs another value.
@@ -33,6 +37,11 @@ pub struct QuicConfig {
     pub control_queue: QueueLimit,
     /// What may wait for one peer among entries. Default 4096, 32 MiB.
     pub append_queue: QueueLimit,
+    /// Largest UDP payload sent or accepted, 1200 to 6500 bytes. Datagrams grow up
+    /// to it as far as each path carries them, so a large value costs nothing
+    /// where the path is narrow, and halves the work where it is wide. 1452 is
+    /// what Ethernet carries. Default 6500.
+    pub largest_datagram: u16,
     /// A message that waited so long for a connection is dropped when there is
     /// one. Default 1 s.
     pub stale_after: Duration,
@@ -78,6 +87,7 @@ impl QuicConfig {
                 messages: 4096,
                 bytes: 32 * MIB,
             },
+            largest_datagram: *LARGEST_DATAGRAM.end(),
             stale_after: Duration::from_secs(1),
             idle_timeout: Duration::from_millis(1500),
             keep_alive: Duration::from_millis(300),
@@ -103,6 +113,13 @@ impl QuicConfig {
         if self.control_queue.messages == 0 || self.append_queue.messages == 0 {
             return invalid("a queue needs room for at least one message".into());
         }
+        if !LARGEST_DATAGRAM.contains(&self.largest_datagram) {
+            let (given, possible) = (self.largest_datagram, LARGEST_DATAGRAM);
+            let (least, most) = (possible.start(), possible.end());
+            return invalid(format!(
+                "largest_datagram is {given}, must be {least} to {most}"
+            ));
+        }
         if self.keep_alive.is_zero() || self.keep_alive * 2 > self.idle_timeout {
             return invalid(format!(
                 "keep_alive is {:?}, must be above zero and at most half of idle_timeout {:?}",
@@ -126,5 +143,27 @@ impl QuicConfig {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificates::DevAuthority;
+
+    #[test]
+    fn a_datagram_that_paths_or_sockets_cannot_bear_is_refused() {
+        let node = NodeId::new(1);
+        let pem = DevAuthority::new("test").unwrap().node(node).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let mut config = QuicConfig::new("test", node, listen, pem.certificates().unwrap());
+
+        for (size, fits) in [(1199, false), (1200, true), (6500, true), (6501, false)] {
+            config.largest_datagram = size;
+            assert_eq!(config.validate().is_ok(), fits, "{size}");
+        }
+
+        let reason = config.validate().unwrap_err().to_string();
+        assert!(reason.contains("largest_datagram is 6501"), "{reason}");
     }
 }

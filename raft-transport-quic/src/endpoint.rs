@@ -25,10 +25,6 @@ const SEND_WINDOW: u64 = 32 * 1024 * 1024;
 const MAX_MESSAGE_STREAMS: u32 = 4;
 /// Snapshots under way at once between two nodes.
 const MAX_SNAPSHOT_STREAMS: u32 = 4;
-/// Datagrams grow up to here where the path carries them; discovery starts
-/// from 1200, so nothing is lost where it does not. Above 6550 bytes,
-/// segmentation offload would exceed the largest UDP message.
-const LARGEST_DATAGRAM: u16 = 6500;
 /// Several of the largest datagrams; close to one of them, sending would stall.
 const INITIAL_CONGESTION_WINDOW: u64 = 64 * 1024;
 /// Nodes of a cluster are near each other; the default of a third of a second
@@ -73,8 +69,8 @@ pub(crate) fn open_on(
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
     let mut parameters = EndpointConfig::default();
     parameters
-        .max_udp_payload_size(LARGEST_DATAGRAM)
-        .expect("a datagram of 6500 bytes is within what QUIC allows");
+        .max_udp_payload_size(config.largest_datagram)
+        .expect("validated: at least the 1200 bytes that QUIC asks for");
     let mut endpoint =
         Endpoint::new_with_abstract_socket(parameters, Some(server), socket, runtime)
             .map_err(|source| cannot_listen(config, source))?;
@@ -100,7 +96,8 @@ fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
         ),
     })?;
     let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(LARGEST_DATAGRAM);
+    // Starts from 1200, so nothing is lost where the path carries no more.
+    discovery.upper_bound(config.largest_datagram);
     let mut congestion = CubicConfig::default();
     congestion.initial_window(INITIAL_CONGESTION_WINDOW);
 

@@ -107,6 +107,8 @@ pub enum FrameError {
 #[derive(Debug)]
 pub struct FrameBuilder {
     bytes: Vec<u8>,
+    /// What lies elsewhere, with the number of `bytes` before it.
+    shared: Vec<(usize, Bytes)>,
 }
 
 impl FrameBuilder {
@@ -114,12 +116,41 @@ impl FrameBuilder {
     pub fn new(kind: FrameKind, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_LEN + capacity);
         bytes.extend_from_slice(&[FRAME_VERSION, kind as u8, 0, 0, 0, 0]);
-        Self { bytes }
+        let shared = Vec::new();
+        Self { bytes, shared }
     }
 
     /// Where the body goes; append only.
     pub fn body(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// Appends bytes without copying them. The frame has to be finished by
+    /// [`FrameBuilder::finish_parts`] then.
+    pub fn share(&mut self, bytes: Bytes) {
+        self.shared.push((self.bytes.len(), bytes));
+    }
+
+    /// The frame, as parts to be written one after the other.
+    ///
+    /// # Errors
+    ///
+    /// A body over `limit`.
+    pub fn finish_parts(mut self, limit: usize) -> Result<Vec<Bytes>, FrameError> {
+        let shared = std::mem::take(&mut self.shared);
+        let elsewhere = shared.iter().map(|(_, part)| part.len()).sum();
+        let mut rest = self.finish_before(elsewhere, limit)?;
+        let mut parts = Vec::with_capacity(1 + 2 * shared.len());
+        let mut taken = 0;
+        for (before, part) in shared {
+            parts.push(rest.split_to(before - taken));
+            parts.push(part);
+            taken = before;
+        }
+        if !rest.is_empty() {
+            parts.push(rest);
+        }
+        Ok(parts)
     }
 
     /// The frame with its length filled in; `follows` bytes of its body are
@@ -128,7 +159,12 @@ impl FrameBuilder {
     /// # Errors
     ///
     /// A body over `limit`.
+    ///
+    /// # Panics
+    ///
+    /// When parts of it lie elsewhere.
     pub fn finish_before(mut self, follows: usize, limit: usize) -> Result<Bytes, FrameError> {
+        assert!(self.shared.is_empty(), "a frame in parts ends as parts");
         let len = self.bytes.len() - HEADER_LEN + follows;
         let too_long = FrameError::TooLong { len, limit };
         if len > limit {
@@ -146,6 +182,10 @@ impl FrameBuilder {
     /// # Errors
     ///
     /// A body over `limit`.
+    ///
+    /// # Panics
+    ///
+    /// When parts of it lie elsewhere.
     pub fn finish(self, limit: usize) -> Result<Bytes, FrameError> {
         self.finish_before(0, limit)
     }

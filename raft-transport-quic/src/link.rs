@@ -21,12 +21,12 @@ use crate::error::{CloseCode, Direction, Refusal};
 use crate::frame::{FrameBuilder, FrameError, FrameKind, FrameReader};
 use crate::identity::Identity;
 use crate::peer::{Current, Peer, class_name, count_dropped};
-use crate::queue::size_of_envelope;
 use crate::server::deliver;
 use crate::shared::Shared;
 use crate::silence;
 use crate::snapshot;
 use crate::tls;
+use crate::traffic::Traffic;
 use crate::wire::{self, Hello, WireError};
 
 /// A connection that gave way to another is still read for so long.
@@ -291,12 +291,13 @@ async fn read_messages(
     link: &Link,
     frames: &mut FrameReader<RecvStream>,
 ) -> Result<(), StreamError> {
+    let traffic = Traffic::received();
     while let Some(frame) = frames.next().await? {
         if frame.kind != FrameKind::Messages {
             return Err(StreamError::Unexpected(frame.kind));
         }
-        count_frame("received", frame.body.len());
-        deliver(shared, link, wire::decode_batch(&frame.body)?);
+        traffic.count(frame.body.len());
+        deliver(shared, link, wire::decode_batch_of(&frame.body)?);
     }
     Ok(())
 }
@@ -326,21 +327,22 @@ impl Writer {
             None => self.link.connection.open_uni().await?,
         };
         prioritize(&stream, self.class);
+        let traffic = Traffic::sent();
         loop {
             let batch = tokio::select! {
                 biased;
                 _ = self.retired.wait_for(|retired| *retired) => return Ok(()),
                 batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
             };
-            for frame in self.frames(&batch) {
-                count_frame("sent", frame.len());
-                stream.write_chunk(frame).await?;
+            for mut frame in self.frames(&batch) {
+                traffic.count(frame.iter().map(Bytes::len).sum());
+                stream.write_all_chunks(&mut frame).await?;
             }
         }
     }
 
-    /// The batch as one frame; as one frame each if that would be too long.
-    fn frames(&self, batch: &[Envelope]) -> Vec<Bytes> {
+    /// The batch as one frame, in parts; as one frame each if that would be too long.
+    fn frames(&self, batch: &[Envelope]) -> Vec<Vec<Bytes>> {
         match encode_messages(batch, self.shared.config.max_frame) {
             Ok(frame) => vec![frame],
             Err(_) if batch.len() > 1 => batch.chunks(1).flat_map(|one| self.frames(one)).collect(),
@@ -358,11 +360,10 @@ impl Writer {
     }
 }
 
-fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Bytes, String> {
-    let size = batch.iter().map(size_of_envelope).sum();
-    let mut frame = FrameBuilder::new(FrameKind::Messages, size);
-    wire::encode_batch(batch, frame.body()).map_err(|error| error.to_string())?;
-    frame.finish(limit).map_err(|error| error.to_string())
+fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Vec<Bytes>, String> {
+    let mut frame = FrameBuilder::new(FrameKind::Messages, 0);
+    wire::encode_batch_in(batch, &mut frame).map_err(|error| error.to_string())?;
+    frame.finish_parts(limit).map_err(|error| error.to_string())
 }
 
 /// One value of `wire` as a frame.
@@ -387,12 +388,6 @@ pub(crate) fn prioritize(stream: &SendStream, class: MessageClass) {
     if stream.set_priority(priority).is_err() {
         tracing::debug!(class = class_name(class), "a stream ended early");
     }
-}
-
-pub(crate) fn count_frame(direction: &'static str, bytes: usize) {
-    metrics::counter!("raft_transport_frames_total", "direction" => direction).increment(1);
-    metrics::counter!("raft_transport_bytes_total", "direction" => direction)
-        .increment(bytes as u64);
 }
 
 fn lost(error: impl std::fmt::Display) -> Parting {

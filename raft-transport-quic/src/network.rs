@@ -164,9 +164,7 @@ impl Drop for QuicNetwork {
 impl Network for QuicNetwork {
     fn send(&self, to: NodeId, batch: Vec<Envelope>) {
         if let Some(peer) = self.shared.peer(to) {
-            for envelope in batch {
-                peer.push(envelope);
-            }
+            peer.push(batch);
         } else {
             for envelope in batch {
                 count_dropped(envelope.message.class(), "unknown_peer", 1);

@@ -78,10 +78,14 @@ impl Peer {
         }
     }
 
-    pub(crate) fn push(&self, envelope: Envelope) {
-        let class = envelope.message.class();
-        let dropped = self.queue(class).push(envelope);
-        count_dropped(class, "queue_full", dropped);
+    /// Puts a batch into the queues of its classes; a run of one class at once.
+    pub(crate) fn push(&self, batch: Vec<Envelope>) {
+        let mut left = batch.into_iter().peekable();
+        while let Some(class) = left.peek().map(|next| next.message.class()) {
+            let run = std::iter::from_fn(|| left.next_if(|e| e.message.class() == class));
+            let dropped = self.queue(class).push(run);
+            count_dropped(class, "queue_full", dropped);
+        }
     }
 
     /// Drops what waited too long for a connection to still be of use.

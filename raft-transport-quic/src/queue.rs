@@ -53,22 +53,15 @@ impl BoundedQueue {
         }
     }
 
-    /// Adds a message; returns how many older ones were dropped for it.
-    pub(crate) fn push(&self, envelope: Envelope) -> u64 {
-        let size = size_of_envelope(&envelope);
+    /// Adds messages; returns how many older ones were dropped for them. One
+    /// lock, one look at the clock and one wake-up, however many they are.
+    pub(crate) fn push(&self, envelopes: impl IntoIterator<Item = Envelope>) -> u64 {
+        let since = Instant::now();
         let mut state = self.state();
         let before = state.dropped;
-        while !state.waiting.is_empty()
-            && (state.waiting.len() >= self.limit.messages || state.bytes + size > self.limit.bytes)
-        {
-            state.drop_one();
+        for envelope in envelopes {
+            state.push(envelope, since, self.limit);
         }
-        state.bytes += size;
-        state.waiting.push_back(Waiting {
-            envelope,
-            size,
-            since: Instant::now(),
-        });
         let dropped = state.dropped - before;
         drop(state);
         self.filled.notify_one();
@@ -118,6 +111,21 @@ impl BoundedQueue {
 }
 
 impl State {
+    fn push(&mut self, envelope: Envelope, since: Instant, limit: QueueLimit) {
+        let size = size_of_envelope(&envelope);
+        while !self.waiting.is_empty()
+            && (self.waiting.len() >= limit.messages || self.bytes + size > limit.bytes)
+        {
+            self.drop_one();
+        }
+        self.bytes += size;
+        self.waiting.push_back(Waiting {
+            envelope,
+            size,
+            since,
+        });
+    }
+
     fn drop_one(&mut self) {
         let append = self
             .waiting
@@ -160,6 +168,7 @@ pub(crate) fn size_of_envelope(envelope: &Envelope) -> usize {
                 .iter()
                 .map(|(_, data)| PER_ITEM + data.len())
                 .sum(),
+            Message::FetchedEntry(fetched) => fetched.entry.size(),
             Message::ProposeRefused(refused) => refused.sequences.len() * PER_ITEM,
             _ => 0,
         }
@@ -167,8 +176,8 @@ pub(crate) fn size_of_envelope(envelope: &Envelope) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::message::{AppendEntries, Commit, Propose};
-    use raft_core::{GroupId, LogId, LogIndex, LogSlice, ReplicaId, Term};
+    use raft_core::message::{AppendEntries, Commit, FetchedEntry, Propose};
+    use raft_core::{Entry, GroupId, LogId, LogIndex, LogSlice, ReplicaId, RequestId, Term};
 
     use super::*;
 
@@ -213,7 +222,7 @@ mod tests {
     async fn a_full_queue_drops_its_oldest() {
         let queue = queue(2, NO_BYTE_LIMIT);
 
-        let dropped: Vec<_> = (1..=3).map(|i| queue.push(commit(i))).collect();
+        let dropped: Vec<_> = (1..=3).map(|i| queue.push([commit(i)])).collect();
 
         assert_eq!(dropped, [0, 0, 1]);
         assert_eq!(queue.take(NO_BYTE_LIMIT).await, [commit(2), commit(3)]);
@@ -223,9 +232,9 @@ mod tests {
     async fn appends_are_dropped_before_forwarded_proposals() {
         let queue = queue(2, NO_BYTE_LIMIT);
 
-        queue.push(proposal(1));
-        queue.push(probe(1));
-        queue.push(probe(2));
+        queue.push([proposal(1)]);
+        queue.push([probe(1)]);
+        queue.push([probe(2)]);
 
         assert_eq!(queue.take(NO_BYTE_LIMIT).await, [proposal(1), probe(2)]);
     }
@@ -235,20 +244,47 @@ mod tests {
         let queue = queue(100, 10_000);
 
         for _ in 0..50 {
-            queue.push(proposal(1_000));
+            queue.push([proposal(1_000)]);
         }
         assert!(queue.len() <= 10);
-        queue.push(proposal(20_000));
+        queue.push([proposal(20_000)]);
 
         assert_eq!(queue.len(), 1);
         assert_eq!(queue.dropped(), 50);
+    }
+
+    #[test]
+    fn every_message_that_carries_an_entry_counts_its_bytes() {
+        let request = RequestId {
+            boot: 1,
+            sequence: 1,
+        };
+        let entry = Entry::command(LogId::new(1, 1), request, vec![0; 1_000].into());
+        let fetched = FetchedEntry {
+            entry: entry.clone(),
+        };
+        let append = AppendEntries {
+            session: 1,
+            previous: LogId::ZERO,
+            entries: LogSlice::new(vec![entry]).unwrap(),
+            commit: LogIndex::ZERO,
+        };
+
+        for message in [
+            Message::FetchedEntry(fetched),
+            Message::AppendEntries(append),
+            proposal(1_000).message,
+        ] {
+            let name = message.name();
+            assert!(size_of_envelope(&envelope(message)) > 1_000, "{name}");
+        }
     }
 
     #[tokio::test]
     async fn a_batch_ends_before_its_byte_limit_but_never_empty() {
         let queue = queue(100, NO_BYTE_LIMIT);
         for _ in 0..3 {
-            queue.push(proposal(1_000));
+            queue.push([proposal(1_000)]);
         }
 
         assert_eq!(queue.take(2_500).await.len(), 2);
@@ -258,7 +294,7 @@ mod tests {
     #[test]
     fn what_waited_too_long_is_dropped() {
         let queue = queue(100, NO_BYTE_LIMIT);
-        queue.push(commit(1));
+        queue.push([commit(1)]);
 
         assert_eq!(queue.drop_older_than(Duration::from_secs(3600)), 0);
         assert_eq!(queue.drop_older_than(Duration::ZERO), 1);

@@ -56,28 +56,41 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming) {
 
 /// Hands a batch to the inboxes of its groups. Only what its sender may say
 /// gets through: a certificate for one node says nothing in another's name.
-pub(crate) fn deliver(shared: &Shared, link: &link::Link, batch: Vec<Envelope>) {
+pub(crate) fn deliver(shared: &Shared, link: &link::Link, mut batch: Vec<Envelope>) {
     let own = shared.own.node();
+    batch.retain(|envelope| {
+        let class = envelope.message.class();
+        let (from, to) = (envelope.from.node, envelope.to.node);
+        if from != link.peer.id {
+            report_forgery(shared, link, from);
+            count_dropped(class, "forged_sender", 1);
+        } else if to != own {
+            count_dropped(class, "misaddressed", 1);
+        }
+        from == link.peer.id && to == own
+    });
+    let Some(group) = batch.first().map(|first| first.group) else {
+        return;
+    };
+    // Most processes have one group, and nothing to sort.
+    if batch.iter().all(|envelope| envelope.group == group) {
+        return deliver_to(shared, group, batch);
+    }
     let mut by_group: BTreeMap<GroupId, Vec<Envelope>> = BTreeMap::new();
     for envelope in batch {
-        let class = envelope.message.class();
-        if envelope.from.node != link.peer.id {
-            report_forgery(shared, link, envelope.from.node);
-            count_dropped(class, "forged_sender", 1);
-        } else if envelope.to.node != own {
-            count_dropped(class, "misaddressed", 1);
-        } else {
-            by_group.entry(envelope.group).or_default().push(envelope);
-        }
+        by_group.entry(envelope.group).or_default().push(envelope);
     }
     for (group, batch) in by_group {
-        if let Some(inbox) = shared.inbox(group) {
-            inbox.deliver(batch);
-        } else {
-            for envelope in batch {
-                count_dropped(envelope.message.class(), "no_inbox", 1);
-            }
-        }
+        deliver_to(shared, group, batch);
+    }
+}
+
+fn deliver_to(shared: &Shared, group: GroupId, batch: Vec<Envelope>) {
+    if let Some(inbox) = shared.inbox(group) {
+        return inbox.deliver(batch);
+    }
+    for envelope in batch {
+        count_dropped(envelope.message.class(), "no_inbox", 1);
     }
 }
 

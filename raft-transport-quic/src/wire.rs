@@ -7,12 +7,21 @@
 //!
 //! Decoding is total: any bytes give a value or an error, a claimed length
 //! beyond [`MAX_BODY`] is refused before it is allocated, and bytes left over
-//! are an error. A command's bytes are copied once on each side: into the
-//! frame, and out of it.
+//! are an error.
+//!
+//! A command of 16 KiB or more is not copied: it goes out as a part of its frame
+//! that lies where the command does, and comes in as a slice of its frame. A
+//! smaller one is copied on each side, which costs less than a part of its own,
+//! and keeps no frame in memory for longer than it is read.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bytes::Bytes;
 use raft_core::{Envelope, GroupId, ReplicaId, SnapshotHeader, SnapshotMeta, Term};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::FrameBuilder;
+use crate::in_place::EnvelopeInPlace;
+use crate::parts::PartsWriter;
 
 /// The message format this crate writes and the only one it reads.
 pub const WIRE_VERSION: u8 = 1;
@@ -141,7 +150,20 @@ pub enum SnapshotReply {
 ///
 /// None that a value of these types causes; kept for the encoder's contract.
 pub fn encode_batch(batch: &[Envelope], body: &mut Vec<u8>) -> Result<(), WireError> {
-    encode(&batch, body)
+    encode(batch, body)
+}
+
+/// As [`encode_batch`], but large commands become parts of the frame.
+///
+/// # Errors
+///
+/// As [`encode_batch`].
+pub fn encode_batch_in(batch: &[Envelope], frame: &mut FrameBuilder) -> Result<(), WireError> {
+    frame.body().push(WIRE_VERSION);
+    let mut writer = PartsWriter::new(batch, frame);
+    bincode::serde::encode_into_std_write(batch, &mut writer, encoding())
+        .map(|_written| ())
+        .map_err(|error| WireError::Unencodable(error.into()))
 }
 
 /// The envelopes of a body.
@@ -150,7 +172,19 @@ pub fn encode_batch(batch: &[Envelope], body: &mut Vec<u8>) -> Result<(), WireEr
 ///
 /// When the body is of another version, malformed, or longer than the batch in it.
 pub fn decode_batch(body: &[u8]) -> Result<Vec<Envelope>, WireError> {
-    decode(body)
+    decode_batch_of(&Bytes::copy_from_slice(body))
+}
+
+/// As [`decode_batch`], but large commands are slices of the body.
+///
+/// # Errors
+///
+/// As [`decode_batch`].
+pub fn decode_batch_of(body: &Bytes) -> Result<Vec<Envelope>, WireError> {
+    let batch: Vec<EnvelopeInPlace<'_>> = decode(body)?;
+    let envelopes = batch.into_iter().map(|read| read.into_envelope(body));
+    let whole: Result<_, _> = envelopes.collect();
+    whole.map_err(|error| WireError::Malformed(error.into()))
 }
 
 /// Appends one of this module's values to `body`.
@@ -158,7 +192,7 @@ pub fn decode_batch(body: &[u8]) -> Result<Vec<Envelope>, WireError> {
 /// # Errors
 ///
 /// As [`encode_batch`].
-pub fn encode<T: Serialize>(value: &T, body: &mut Vec<u8>) -> Result<(), WireError> {
+pub fn encode<T: Serialize + ?Sized>(value: &T, body: &mut Vec<u8>) -> Result<(), WireError> {
     body.push(WIRE_VERSION);
     bincode::serde::encode_into_std_write(value, body, encoding())
         .map(|_written| ())
@@ -170,12 +204,12 @@ pub fn encode<T: Serialize>(value: &T, body: &mut Vec<u8>) -> Result<(), WireErr
 /// # Errors
 ///
 /// As [`decode_batch`].
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
+pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
     let (&version, bytes) = body.split_first().ok_or(WireError::Empty)?;
     if version != WIRE_VERSION {
         return Err(WireError::Version { found: version });
     }
-    let (value, read) = bincode::serde::decode_from_slice(bytes, encoding())
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, encoding())
         .map_err(|error| WireError::Malformed(error.into()))?;
     match bytes.len() - read {
         0 => Ok(value),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::transfer::State;
 use super::{DOING, chunk};
 use crate::frame::{Frame, FrameError, FrameKind, FrameReader};
-use crate::link::count_frame;
+use crate::traffic::Traffic;
 use crate::wire::{self, SnapshotEnd};
 
 /// What goes to the reader.
@@ -82,7 +82,7 @@ impl Intake {
         };
         let taken = match &piece {
             Piece::Chunk(data) => {
-                count_frame("received", data.len());
+                Traffic::received().count(data.len());
                 self.received.chunks += 1;
                 self.received.bytes += data.len() as u64;
                 Taken::Chunk(data.len())

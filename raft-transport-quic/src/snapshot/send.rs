@@ -11,8 +11,9 @@ use super::source::Source;
 use super::window::{Next, Window};
 use super::{ABANDONED, FRAME_LIMIT, describe};
 use crate::frame::{Frame, FrameError, FrameKind, FrameReader};
-use crate::link::{count_frame, encode_frame, prioritize};
+use crate::link::{encode_frame, prioritize};
 use crate::shared::Shared;
+use crate::traffic::Traffic;
 use crate::wire::{self, SnapshotBegin, SnapshotHave, SnapshotReply};
 
 /// Streams a snapshot to its receiver and waits until it is installed.
@@ -171,7 +172,7 @@ impl Outgoing {
         };
         let bytes = stream.unwritten.iter().map(Bytes::len).sum();
         pace.sent(bytes);
-        count_frame("sent", bytes);
+        Traffic::sent().count(bytes);
         Ok(())
     }
 

@@ -4,15 +4,18 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use raft_core::{Envelope, GroupId, Incarnation, Message, NodeId, ReplicaId, Term};
+use raft_core::message::{FetchedEntry, Propose};
+use raft_core::{Entry, Envelope, GroupId, Incarnation, LogId, Message, NodeId, ReplicaId, Term};
 use raft_transport_quic::frame::{
     FRAME_VERSION, FrameBuilder, FrameError, FrameKind, FrameReader, HEADER_LEN,
 };
-use raft_transport_quic::wire::{WIRE_VERSION, WireError, decode_batch, encode_batch};
+use raft_transport_quic::wire::{
+    WIRE_VERSION, WireError, decode_batch, decode_batch_of, encode_batch, encode_batch_in,
+};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::Random;
-use crate::wire_messages::{messages, snapshot_bodies};
+use crate::wire_messages::{REQUEST, messages, snapshot_bodies};
 
 fn in_envelope(message: Message) -> Envelope {
     Envelope {
@@ -102,6 +105,56 @@ fn a_batch_comes_back_in_order() {
 
     assert_eq!(decode_batch(&encode(&batch)).unwrap(), batch);
     assert_eq!(decode_batch(&encode(&[])).unwrap(), []);
+}
+
+fn proposal_of(sizes: &[usize]) -> Envelope {
+    let commands = sizes.iter().zip(1..);
+    let commands = commands.map(|(size, number)| (number, vec![7; *size].into()));
+    in_envelope(Message::Propose(Propose {
+        boot: 1,
+        commands: commands.collect(),
+    }))
+}
+
+#[test]
+fn a_frame_in_parts_holds_the_same_bytes_and_a_large_command_where_it_lay() {
+    let entry = Entry::command(LogId::new(5, 9), REQUEST, vec![8; 20_000].into());
+    let fetched = Message::FetchedEntry(FetchedEntry { entry });
+    let mut batch = vec![
+        proposal_of(&[10, 16_384, 16_383, 100_000, 0]),
+        in_envelope(fetched),
+    ];
+    batch.extend(messages().into_iter().map(|(_, m)| in_envelope(m)));
+
+    let mut frame = FrameBuilder::new(FrameKind::Messages, 0);
+    encode_batch_in(&batch, &mut frame).unwrap();
+    let parts = frame.finish_parts(1 << 20).unwrap();
+
+    assert_eq!(parts.concat()[HEADER_LEN..], encode(&batch));
+    let Message::Propose(proposal) = &batch[0].message else {
+        unreachable!("it was made above");
+    };
+    let lies_in = |data: &Bytes| parts.iter().any(|part| part.as_ptr() == data.as_ptr());
+    let found: Vec<_> = proposal.commands.iter().map(|(_, d)| lies_in(d)).collect();
+    assert_eq!(found, [false, true, false, true, false]);
+    assert_eq!(parts.len(), 7);
+}
+
+#[test]
+fn a_large_command_stays_in_its_frame_and_a_small_one_does_not() {
+    let batch = [proposal_of(&[16_383, 16_384])];
+    let body = Bytes::from(encode(&batch));
+
+    let decoded = decode_batch_of(&body).unwrap();
+
+    assert_eq!(decoded, batch);
+    let Message::Propose(proposal) = &decoded[0].message else {
+        unreachable!("it is equal to what was encoded");
+    };
+    let whole = body.as_ptr_range();
+    let lies_in = |data: &Bytes| whole.contains(&data.as_ptr());
+    let found: Vec<_> = proposal.commands.iter().map(|(_, d)| lies_in(d)).collect();
+    assert_eq!(found, [false, true]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use raft_transport_quic::wire::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-const REQUEST: RequestId = RequestId {
+pub(crate) const REQUEST: RequestId = RequestId {
     boot: 0x1234_5678_9abc_def0,
     sequence: 300,
 };
