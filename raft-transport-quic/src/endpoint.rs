@@ -7,14 +7,13 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TransportConfig, VarInt,
+    Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TransportConfig,
+    VarInt,
 };
 
 use crate::config::QuicConfig;
+use crate::credentials::Credentials;
 use crate::error::BindError;
-use crate::identity::Identity;
-use crate::tls::{self, Trust};
 
 /// One stream's share of memory on the receiving side.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
@@ -37,21 +36,11 @@ const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
 const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 const MAX_PENDING_HANDSHAKES: usize = 256;
 
-/// Opens the socket and checks that the own certificate is fit for use.
-pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, BindError> {
-    config.certificates.check(own)?;
-    let trust = Arc::new(Trust::new(&config.certificates, own)?);
-    let transport = Arc::new(transport(config)?);
-
-    let accepting = tls::server_config(&config.certificates, Arc::clone(&trust))?;
-    let mut server = ServerConfig::with_crypto(Arc::new(accepting));
-    server
-        .transport_config(Arc::clone(&transport))
-        .migration(false)
-        .max_incoming(MAX_PENDING_HANDSHAKES);
-    let dialling = tls::client_config(&config.certificates, trust)?;
-    let mut client = ClientConfig::new(Arc::new(dialling));
-    client.transport_config(transport);
+/// Opens the socket. Each connection is accepted and dialled with the
+/// credentials of its time; those given here are for what precedes that.
+pub(crate) fn open(config: &QuicConfig, credentials: &Credentials) -> Result<Endpoint, BindError> {
+    let mut server = ServerConfig::clone(&credentials.accepting);
+    server.max_incoming(MAX_PENDING_HANDSHAKES);
 
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
     let listen = |source| BindError::Listen {
@@ -63,12 +52,11 @@ pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, Bind
     parameters
         .max_udp_payload_size(LARGEST_DATAGRAM)
         .expect("a datagram of 6500 bytes is within what QUIC allows");
-    let mut endpoint = Endpoint::new(parameters, Some(server), socket, runtime).map_err(listen)?;
-    endpoint.set_default_client_config(client);
-    Ok(endpoint)
+    Endpoint::new(parameters, Some(server), socket, runtime).map_err(listen)
 }
 
-fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
+/// How connections behave, whoever dialled.
+pub(crate) fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
     let idle = IdleTimeout::try_from(config.idle_timeout).map_err(|_| BindError::Config {
         reason: format!(
             "idle_timeout is {:?}, too long for QUIC",

@@ -19,13 +19,38 @@
 //! # Identity and trust
 //!
 //! A node shows a certificate with the URI name `raft://<cluster>/<node>`. It
-//! is accepted when an authority in `ca.pem` signed it, it has not expired, the
-//! cluster is ours, and the node is the one we dialled, or a peer if it dialled
-//! us. Host names and addresses prove nothing and are not compared. A message
-//! in the name of another node than the certificate's is dropped.
+//! is accepted when an authority in `ca.pem` signed it for both roles, it is
+//! valid now, no list of revoked certificates names it, the cluster is ours, and
+//! the node is the one we dialled, or a peer if it dialled us. Host names and
+//! addresses prove nothing and are not compared. A message in the name of
+//! another node than the certificate's is dropped. Sessions are not resumed and
+//! nothing is sent before the handshake is complete (no 0-RTT).
 //!
-//! Whoever is refused learns why: both sides log a warning, once per change of
-//! reason, and [`QuicNetwork::refusals`] lists them.
+//! Whoever is refused learns why: both sides log a warning that names the
+//! certificate (URI, serial number) and the reason, once per change of it, and
+//! [`QuicNetwork::refusals`] lists them.
+//!
+//! ## While nodes run
+//!
+//! [`QuicNetwork::reload`] replaces the certificate, the authorities and the
+//! list of revoked certificates without a restart. Peers that would be refused
+//! then are disconnected at once. A new certificate of a node brings new
+//! connections, made before the old ones end, so no message is lost. An
+//! authority is replaced in three rounds over all nodes:
+//!
+//! 1. `ca.pem` with both authorities, one after the other;
+//! 2. each node's new certificate;
+//! 3. `ca.pem` with the new authority only.
+//!
+//! A certificate that expires ends its connections within 5 s and a signature
+//! check; until then it is as good as any. The list of revoked certificates is
+//! as [`NodeCertificates::with_revoked_file`] says.
+//!
+//! ## Versions
+//!
+//! The hello of each side carries the versions of the message format that it
+//! speaks; the highest common one is used. Two nodes without one refuse each
+//! other and say what both speak. This version speaks 1.
 //!
 //! # Failure
 //!
@@ -62,7 +87,8 @@
 //! |---|---|
 //! | `raft_transport_connections` | |
 //! | `raft_transport_dials_total` | |
-//! | `raft_transport_handshake_failures_total` | `direction` |
+//! | `raft_transport_handshake_failures_total` | `direction`, `reason` |
+//! | `raft_transport_certificate_expiry_seconds`, `raft_transport_revoked_certificates` | |
 //! | `raft_transport_refusals_total` | |
 //! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction` |
 //! | `raft_transport_dropped_total` | `class`, `reason` |
@@ -91,21 +117,31 @@
 #![deny(missing_docs)]
 
 mod authority;
+mod backoff;
 pub mod certificates;
 pub mod config;
+mod credentials;
 mod endpoint;
 pub mod error;
 pub mod frame;
+pub mod hello;
 pub mod identity;
 mod link;
 pub mod network;
+mod opening;
 mod peer;
 mod queue;
 mod refusals;
+mod revocation;
+mod revoke;
 mod server;
 mod shared;
+mod shown;
 mod snapshot;
+mod telemetry;
 mod tls;
+mod trust;
+mod vigil;
 pub mod wire;
 
 pub use certificates::{DevAuthority, NodeCertificates, NodePem};

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use quinn::{ConnectionError, TransportErrorCode};
 use raft_core::NodeId;
 
 use crate::error::{CloseCode, Direction, Refusal};
-use crate::tls::plain_reason;
+use crate::telemetry::{FailureReason, count_handshake_failure};
+use crate::trust::plain_reason;
 
 /// Strangers can add to the table, so it is bounded.
 const MOST_REMEMBERED: usize = 64;
@@ -94,6 +96,20 @@ impl Refusals {
         }
     }
 
+    /// Counts a handshake that failed, and remembers it if it was a refusal.
+    pub(crate) fn record_handshake(
+        &self,
+        direction: Direction,
+        peer: Option<NodeId>,
+        address: SocketAddr,
+        error: &ConnectionError,
+    ) {
+        if let Some(reason) = failure_reason(error) {
+            count_handshake_failure(direction, reason);
+        }
+        self.record_end(direction, peer, address, error);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,6 +134,28 @@ fn refusal_reason(error: &ConnectionError) -> Option<String> {
     }
 }
 
+/// Why a handshake failed; nothing if the certificate was refused by us, which
+/// is counted where it was looked at.
+fn failure_reason(error: &ConnectionError) -> Option<FailureReason> {
+    let alert = |code: TransportErrorCode| u64::from(code).checked_sub(TLS_ALERTS.start);
+    match error {
+        ConnectionError::TransportError(ours) => match alert(ours.code) {
+            Some(CERTIFICATE_UNKNOWN) => None,
+            Some(CERTIFICATE_REQUIRED) => Some(FailureReason::NoCertificate),
+            Some(_) if is_handshake_failure(ours.code) => Some(FailureReason::Protocol),
+            _ => Some(FailureReason::Other),
+        },
+        ConnectionError::ConnectionClosed(theirs) if is_handshake_failure(theirs.error_code) => {
+            Some(FailureReason::RefusedByPeer)
+        }
+        ConnectionError::ApplicationClosed(theirs) if CloseCode::is_refusal(theirs.error_code) => {
+            Some(FailureReason::RefusedByPeer)
+        }
+        ConnectionError::TimedOut => Some(FailureReason::Timeout),
+        _ => Some(FailureReason::Other),
+    }
+}
+
 /// A stranger's words, fit for a log.
 fn printable(reason: &[u8]) -> String {
     String::from_utf8_lossy(reason)
@@ -127,6 +165,11 @@ fn printable(reason: &[u8]) -> String {
 }
 
 /// TLS alerts travel as this range of error codes (RFC 9001, 4.8).
+const TLS_ALERTS: Range<u64> = 0x100..0x200;
+/// What the TLS library says for our own reasons (RFC 8446, 6).
+const CERTIFICATE_UNKNOWN: u64 = 46;
+const CERTIFICATE_REQUIRED: u64 = 116;
+
 fn is_handshake_failure(code: TransportErrorCode) -> bool {
-    (0x100..0x200).contains(&u64::from(code))
+    TLS_ALERTS.contains(&u64::from(code))
 }

@@ -8,8 +8,10 @@ use raft_core::{Envelope, GroupId, NodeId};
 
 use crate::error::{Direction, Refusal};
 use crate::link;
-use crate::peer::{count_dropped, count_handshake_failure};
+use crate::peer::count_dropped;
 use crate::shared::Shared;
+use crate::telemetry::{FailureReason, count_handshake_failure};
+use crate::tls;
 
 /// From so many connections on, a stranger must first prove its address.
 const CROWDED: usize = 256;
@@ -37,18 +39,21 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
 
 async fn greet(shared: Arc<Shared>, incoming: Incoming) {
     let address = incoming.remote_address();
+    let credentials = shared.credentials();
+    let Ok(connecting) = incoming.accept_with(Arc::clone(&credentials.accepting)) else {
+        return;
+    };
     let limit = shared.config.handshake_timeout;
-    match tokio::time::timeout(limit, incoming.into_future()).await {
-        Ok(Ok(connection)) => link::run(&shared, connection, None).await,
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(Ok(connection)) => link::run(&shared, connection, None, credentials.renewals).await,
         Ok(Err(error)) => {
-            count_handshake_failure(Direction::Incoming);
             tracing::debug!(%address, %error, "handshake failed");
             shared
                 .refusals
-                .record_end(Direction::Incoming, None, address, &error);
+                .record_handshake(Direction::Incoming, None, address, &error);
         }
         Err(_) => {
-            count_handshake_failure(Direction::Incoming);
+            count_handshake_failure(Direction::Incoming, FailureReason::Timeout);
             tracing::debug!(%address, ?limit, "handshake took too long");
         }
     }
@@ -83,10 +88,13 @@ pub(crate) fn deliver(shared: &Shared, link: &link::Link, batch: Vec<Envelope>) 
 
 fn report_forgery(shared: &Shared, link: &link::Link, claimed: NodeId) {
     let peer = link.peer.id;
+    let shown = tls::peer_shown(&link.connection);
     shared.refusals.record(Refusal {
         direction: link.direction,
         peer: Some(peer),
         address: link.connection.remote_address(),
-        reason: format!("we dropped a message in the name of {claimed}, sent by {peer}"),
+        reason: format!(
+            "we dropped a message in the name of {claimed}, sent by {peer} with the {shown}"
+        ),
     });
 }

@@ -8,11 +8,16 @@
 mod conformance;
 mod duties;
 mod identity;
+mod log;
 mod reconnect;
 mod relay;
+mod reload;
 mod resume;
 mod sample;
 mod snapshot;
+mod stranger;
 mod support;
+mod trust;
+mod versions;
 mod wire_format;
 mod wire_messages;
