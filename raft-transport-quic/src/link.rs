@@ -56,25 +56,31 @@ enum StreamError {
     Unexpected(FrameKind),
 }
 
-/// Runs a connection to its end. `dialled` names whom we wanted to reach, if
-/// it was us who dialled; `renewals` counts the changes of our certificate
+/// Whom we wanted to reach, and where it was said to be.
+pub(crate) struct Dialled {
+    pub(crate) node: NodeId,
+    pub(crate) address: String,
+}
+
+/// Runs a connection to its end. `dialled` is there if it was us who dialled; `renewals` counts the changes of our certificate
 /// before the one that we showed.
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     connection: Connection,
-    dialled: Option<NodeId>,
+    dialled: Option<Dialled>,
     renewals: u64,
 ) {
-    let direction = match dialled {
+    let (wanted, address) = dialled.map(|d| (d.node, d.address)).unzip();
+    let direction = match wanted {
         Some(_) => Direction::Outgoing,
         None => Direction::Incoming,
     };
     let named = tls::peer_identity(&connection);
-    let node = dialled.or(named.as_ref().ok().map(Identity::node));
+    let node = wanted.or(named.as_ref().ok().map(Identity::node));
     let limit = shared.config.handshake_timeout;
-    let opening = opening::open(shared, &connection, named, dialled, renewals);
+    let opening = opening::open(shared, &connection, named, wanted, renewals);
     let parting = match tokio::time::timeout(limit, opening).await {
-        Ok(Ok(opened)) => return serve(shared, opened).await,
+        Ok(Ok(opened)) => return serve(shared, opened, address).await,
         Ok(Err(parting)) => parting,
         Err(_) => Parting::Lost(format!("no hello within {limit:?}")),
     };
@@ -101,7 +107,7 @@ pub(crate) async fn run(
 }
 
 /// Writes and reads until the connection ends or gives way to another.
-async fn serve(shared: &Arc<Shared>, opened: Opened) {
+async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>) {
     let link = Arc::new(opened.link);
     let connection = &link.connection;
     let retire = watch::Sender::new(false);
@@ -116,6 +122,7 @@ async fn serve(shared: &Arc<Shared>, opened: Opened) {
         own_renewals: opened.own_renewals,
         peer_renewals: opened.theirs.renewals,
         version: opened.version,
+        dialled_at,
         retire: retire.clone(),
     });
     let mut tasks = JoinSet::new();

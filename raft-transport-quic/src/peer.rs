@@ -21,7 +21,7 @@ use crate::backoff::Backoff;
 use crate::config::QuicConfig;
 use crate::credentials::Credentials;
 use crate::error::{CloseCode, Direction};
-use crate::link;
+use crate::link::{self, Dialled};
 use crate::queue::BoundedQueue;
 use crate::shared::Shared;
 use crate::telemetry::{FailureReason, count_handshake_failure};
@@ -58,6 +58,8 @@ pub(crate) struct Current {
     pub(crate) peer_renewals: u64,
     /// The message format in use.
     pub(crate) version: u8,
+    /// Where it leads, if we dialled it.
+    pub(crate) dialled_at: Option<String>,
     /// Tells the connection's tasks that another one took its place.
     pub(crate) retire: watch::Sender<bool>,
 }
@@ -166,7 +168,12 @@ impl Peer {
                 .current
                 .as_ref()
                 .is_some_and(|c| c.outlasts(&newcomer));
-            if stays || state.removed {
+            // The peer may have moved while its connection came up.
+            let is_elsewhere = newcomer
+                .dialled_at
+                .as_ref()
+                .is_some_and(|a| *a != state.address);
+            if stays || is_elsewhere || state.removed {
                 return false;
             }
             if let Some(old) = state.current.replace(newcomer) {
@@ -242,7 +249,11 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
         match dialled {
             Ok(connection) => {
                 let begun = Instant::now();
-                let ended = follow(&shared, &peer, &credentials, connection);
+                let dialled = Dialled {
+                    node: peer.id,
+                    address: address.clone(),
+                };
+                let ended = follow(&shared, dialled, &credentials, connection);
                 tokio::select! {
                     _ = ended => {}
                     // Another one is dialled while this one is still in use.
@@ -264,14 +275,14 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
 /// Runs a connection that we dialled; the receiver hears of its end.
 fn follow(
     shared: &Arc<Shared>,
-    peer: &Peer,
+    dialled: Dialled,
     credentials: &Credentials,
     connection: Connection,
 ) -> oneshot::Receiver<()> {
     let (end, ended) = oneshot::channel();
-    let (task, id, renewals) = (Arc::clone(shared), peer.id, credentials.renewals);
+    let (task, renewals) = (Arc::clone(shared), credentials.renewals);
     shared.spawn(async move {
-        link::run(&task, connection, Some(id), renewals).await;
+        link::run(&task, connection, Some(dialled), renewals).await;
         drop(end);
     });
     ended
