@@ -124,6 +124,7 @@ mod credentials;
 mod endpoint;
 pub mod error;
 pub mod frame;
+mod half_open;
 pub mod hello;
 pub mod identity;
 mod link;

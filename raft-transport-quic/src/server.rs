@@ -7,6 +7,7 @@ use quinn::Incoming;
 use raft_core::{Envelope, GroupId, NodeId};
 
 use crate::error::{Direction, Refusal};
+use crate::half_open::{HalfOpen, Place};
 use crate::link;
 use crate::peer::count_dropped;
 use crate::shared::Shared;
@@ -20,6 +21,7 @@ const FULL: usize = 1024;
 
 /// Accepts until the endpoint closes.
 pub(crate) async fn accept(shared: Arc<Shared>) {
+    let half_open = HalfOpen::default();
     while let Some(incoming) = shared.endpoint.accept().await {
         let connections = shared.endpoint.open_connections();
         if connections >= FULL {
@@ -32,19 +34,25 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
             }
             continue;
         }
-        let task = greet(Arc::clone(&shared), incoming);
+        let Some(place) = half_open.enter(incoming.remote_address().ip()) else {
+            incoming.refuse();
+            continue;
+        };
+        let task = greet(Arc::clone(&shared), incoming, place);
         shared.spawn(task);
     }
 }
 
-async fn greet(shared: Arc<Shared>, incoming: Incoming) {
+async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
     let address = incoming.remote_address();
     let credentials = shared.credentials();
     let Ok(connecting) = incoming.accept_with(Arc::clone(&credentials.accepting)) else {
         return;
     };
     let limit = shared.config.handshake_timeout;
-    match tokio::time::timeout(limit, connecting).await {
+    let outcome = tokio::time::timeout(limit, connecting).await;
+    drop(place);
+    match outcome {
         Ok(Ok(connection)) => link::run(&shared, connection, None, credentials.renewals).await,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");

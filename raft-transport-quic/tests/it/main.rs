@@ -5,8 +5,10 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod alone;
 mod conformance;
 mod duties;
+mod hostile;
 mod identity;
 mod log;
 mod reconnect;
