@@ -90,9 +90,14 @@
 //! | `raft_transport_handshake_failures_total` | `direction`, `reason` |
 //! | `raft_transport_certificate_expiry_seconds`, `raft_transport_revoked_certificates` | |
 //! | `raft_transport_refusals_total` | |
-//! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction` |
+//! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction`, `class`, `peer` |
+//! | `raft_transport_peer_connections`, `raft_transport_rtt_seconds` | `peer` |
+//! | `raft_transport_packets_sent_total`, `raft_transport_packets_lost_total` | `peer` |
 //! | `raft_transport_dropped_total` | `class`, `reason` |
 //! | `raft_transport_snapshot_breaks_total` | |
+//!
+//! A label `peer` is the number of a node whose certificate was good; strangers add
+//! none. Install a recorder before [`QuicNetwork::bind`].
 //!
 //! # Example
 //!
@@ -141,6 +146,7 @@ mod shown;
 mod snapshot;
 mod telemetry;
 mod tls;
+mod traffic;
 mod trust;
 mod vigil;
 pub mod wire;

@@ -26,8 +26,9 @@ use crate::queue::size_of_envelope;
 use crate::server::deliver;
 use crate::shared::Shared;
 use crate::snapshot;
-use crate::telemetry::count_handshake_failure;
+use crate::telemetry::{self, count_handshake_failure};
 use crate::tls;
+use crate::traffic::Traffic;
 use crate::vigil;
 use crate::wire::{self, WireError};
 
@@ -126,8 +127,15 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         retire: retire.clone(),
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(read(Arc::clone(shared), Arc::clone(&link), opened.frames));
+    let control = MessageClass::Control;
+    tasks.spawn(read(
+        Arc::clone(shared),
+        Arc::clone(&link),
+        control,
+        opened.frames,
+    ));
     tasks.spawn(accept_streams(Arc::clone(shared), Arc::clone(&link)));
+    tasks.spawn(telemetry::sample(Arc::clone(&link)));
     tasks.spawn(vigil::watch_over_peer(
         Arc::clone(shared),
         Arc::clone(&link),
@@ -181,7 +189,8 @@ async fn accept_streams(shared: Arc<Shared>, link: Arc<Link>) {
             stream = link.connection.accept_uni() => {
                 let Ok(stream) = stream else { return };
                 let frames = FrameReader::new(stream, shared.config.max_frame);
-                tasks.spawn(read(Arc::clone(&shared), Arc::clone(&link), frames));
+                let append = MessageClass::Append;
+                tasks.spawn(read(Arc::clone(&shared), Arc::clone(&link), append, frames));
             }
             stream = link.connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { return };
@@ -195,8 +204,13 @@ async fn accept_streams(shared: Arc<Shared>, link: Arc<Link>) {
 }
 
 /// Reads one stream of messages to its end; nonsense ends the connection.
-async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: FrameReader<RecvStream>) {
-    let Err(error) = read_messages(&shared, &link, &mut frames).await else {
+async fn read(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    class: MessageClass,
+    mut frames: FrameReader<RecvStream>,
+) {
+    let Err(error) = read_messages(&shared, &link, class, &mut frames).await else {
         return;
     };
     let broken = matches!(
@@ -222,13 +236,15 @@ async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: FrameReader<Recv
 async fn read_messages(
     shared: &Shared,
     link: &Link,
+    class: MessageClass,
     frames: &mut FrameReader<RecvStream>,
 ) -> Result<(), StreamError> {
+    let traffic = Traffic::received(class, link.peer.id);
     while let Some(frame) = frames.next().await? {
         if frame.kind != FrameKind::Messages {
             return Err(StreamError::Unexpected(frame.kind));
         }
-        count_frame("received", frame.body.len());
+        traffic.count(frame.body.len());
         deliver(shared, link, wire::decode_batch(&frame.body)?);
     }
     Ok(())
@@ -259,6 +275,7 @@ impl Writer {
             None => self.link.connection.open_uni().await?,
         };
         prioritize(&stream, self.class);
+        let traffic = Traffic::sent(self.class, self.link.peer.id);
         loop {
             let batch = tokio::select! {
                 biased;
@@ -266,7 +283,7 @@ impl Writer {
                 batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
             };
             for frame in self.frames(&batch) {
-                count_frame("sent", frame.len());
+                traffic.count(frame.len());
                 stream.write_chunk(frame).await?;
             }
         }
@@ -320,10 +337,4 @@ pub(crate) fn prioritize(stream: &SendStream, class: MessageClass) {
     if stream.set_priority(priority).is_err() {
         tracing::debug!(class = class_name(class), "a stream ended early");
     }
-}
-
-pub(crate) fn count_frame(direction: &'static str, bytes: usize) {
-    metrics::counter!("raft_transport_frames_total", "direction" => direction).increment(1);
-    metrics::counter!("raft_transport_bytes_total", "direction" => direction)
-        .increment(bytes as u64);
 }

@@ -10,8 +10,9 @@ use super::source::Source;
 use super::window::{Next, Window};
 use super::{ABANDONED, FRAME_LIMIT, describe};
 use crate::frame::{Frame, FrameError, FrameKind, FrameReader};
-use crate::link::{count_frame, encode_frame, prioritize};
+use crate::link::{encode_frame, prioritize};
 use crate::shared::Shared;
+use crate::traffic::Traffic;
 use crate::wire::{self, SnapshotBegin, SnapshotHave, SnapshotReply};
 
 /// Streams a snapshot to its receiver and waits until it is installed.
@@ -166,7 +167,8 @@ impl Outgoing {
                 [end, Bytes::new()]
             }
         };
-        count_frame("sent", stream.unwritten.iter().map(Bytes::len).sum());
+        let bytes = stream.unwritten.iter().map(Bytes::len).sum();
+        Traffic::sent(MessageClass::Snapshot, self.peer).count(bytes);
         Ok(())
     }
 

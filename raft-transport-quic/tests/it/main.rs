@@ -11,6 +11,7 @@ mod duties;
 mod hostile;
 mod identity;
 mod log;
+mod metrics;
 mod reconnect;
 mod relay;
 mod reload;
