@@ -68,7 +68,8 @@ impl DevAuthority {
         })
     }
 
-    /// An authority made earlier, from its certificate and key.
+    /// An authority made earlier, from its certificate and key. Of several
+    /// certificates in `ca` the first is its own; nodes trust all of them.
     ///
     /// # Errors
     ///

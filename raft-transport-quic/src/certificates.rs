@@ -148,6 +148,11 @@ impl NodeCertificates {
         shown::serial(self.leaf())
     }
 
+    /// How many authorities are trusted.
+    pub fn authority_count(&self) -> usize {
+        self.authorities.len()
+    }
+
     /// When the certificate expires, or the first of those between it and the authority.
     pub fn expires_at(&self) -> SystemTime {
         shown::expires_at(&self.chain).unwrap_or(SystemTime::UNIX_EPOCH)

@@ -21,13 +21,14 @@ const LIST_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 type Entries = BTreeMap<Vec<u8>, SystemTime>;
 
 impl DevAuthority {
-    /// A list (CRL) with `certificates` and those of the `previous` list, all
-    /// PEM texts, for `revoked.pem`.
+    /// A list (CRL) with `certificates` and those that this authority revoked
+    /// before, all PEM texts, for `revoked.pem`. In the text of `previous` may be
+    /// lists of other authorities; they are not taken over.
     ///
     /// # Errors
     ///
-    /// When a text is not PEM, a certificate or the previous list is not of this
-    /// authority, or the list cannot be made.
+    /// When a text is not PEM, a certificate is not of this authority, or the
+    /// list cannot be made.
     pub fn revoke(
         &self,
         certificates: &[&str],
@@ -88,21 +89,22 @@ fn serial_of(pem: &str, authority: &CertificateDer<'_>) -> Result<Vec<u8>, Certi
     Ok(certificate.tbs_certificate.serial.to_bytes_be())
 }
 
-/// What an earlier list of `authority` holds.
+/// What earlier lists of `authority` hold.
 fn entries_of(pem: &str, authority: &CertificateDer<'_>) -> Result<Entries, CertificateError> {
-    let der = CertificateRevocationListDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| unusable(LIST, &error.to_string()))?;
-    let (_, list) = CertificateRevocationList::from_der(&der)
-        .map_err(|error| unusable(LIST, &error.to_string()))?;
-    check_signature(&list, std::slice::from_ref(authority))
-        .map_err(|reason| unusable(LIST, &reason))?;
-    Ok(list
-        .iter_revoked_certificates()
-        .map(|entry| {
+    let mut entries = Entries::new();
+    for der in CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()) {
+        let der = der.map_err(|error| unusable(LIST, &error.to_string()))?;
+        let (_, list) = CertificateRevocationList::from_der(&der)
+            .map_err(|error| unusable(LIST, &error.to_string()))?;
+        if check_signature(&list, std::slice::from_ref(authority)).is_err() {
+            continue;
+        }
+        for entry in list.iter_revoked_certificates() {
             let at = system_time(entry.revocation_date);
-            (entry.serial().to_bytes_be(), at)
-        })
-        .collect())
+            entries.entry(entry.serial().to_bytes_be()).or_insert(at);
+        }
+    }
+    Ok(entries)
 }
 
 fn parse<'a>(
