@@ -6,6 +6,10 @@ use std::time::{Duration, SystemTime};
 use quinn::crypto::rustls::HandshakeData;
 use raft_core::{Network, NodeId};
 use raft_transport_quic::{DevAuthority, NodeCertificates, NodePem, QuicNetwork};
+use rcgen::{
+    CertificateRevocationListParams as Crl, CrlDistributionPoint, CrlIssuingDistributionPoint,
+    Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+};
 use x509_parser::pem::Pem;
 
 use crate::log::Log;
@@ -266,4 +270,74 @@ async fn nothing_is_said_before_a_handshake_is_complete() {
         connection.close(0_u32.into(), b"enough");
         farewell(&connection).await;
     }
+}
+
+/// A list as other authorities may make it.
+fn list_of(authority: &DevAuthority, out: &NodePem, change: fn(&mut Crl)) -> String {
+    let key = KeyPair::from_pem(authority.ca_key_pem()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(authority.ca_pem(), key).unwrap();
+    let now = SystemTime::now();
+    let (_, block) = x509_parser::pem::parse_x509_pem(out.certificate.as_bytes()).unwrap();
+    let revoked = RevokedCertParams {
+        serial_number: SerialNumber::from_slice(block.parse_x509().unwrap().raw_serial()),
+        revocation_time: (now - HOUR).into(),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let mut list = Crl {
+        this_update: (now - 2 * HOUR).into(),
+        next_update: (now + HOUR).into(),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    change(&mut list);
+    list.signed_by(&issuer).unwrap().pem().unwrap()
+}
+
+#[tokio::test]
+async fn a_list_that_should_have_been_replaced_still_counts_and_is_warned_about() {
+    let authority = authority();
+    let theirs = authority.node(NodeId::new(2)).unwrap();
+    let overdue = list_of(&authority, &theirs, |list| {
+        list.next_update = (SystemTime::now() - HOUR).into();
+    });
+    let ours = certificates(&authority).with_revoked(&overdue).unwrap();
+
+    refuses(ours.clone(), &theirs, "it was revoked").await;
+
+    let (log, _guard) = Log::listen();
+    let mut config = config_of(CLUSTER, 1, &authority.node(NodeId::new(1)).unwrap());
+    config.certificates = ours;
+    let _node = Node::start_with(config, RecordingInbox::default());
+    until("the operator is warned", || {
+        !log.lines_with(&["list of revoked certificates should have been replaced"])
+            .is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_covers_only_a_part_stops_a_start() {
+    let authority = authority();
+    let theirs = authority.node(NodeId::new(2)).unwrap();
+    let partial = list_of(&authority, &theirs, |list| {
+        list.issuing_distribution_point = Some(CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint {
+                uris: vec!["http://example.test/part".into()],
+            },
+            scope: None,
+        });
+    });
+    let mut config = config_of(CLUSTER, 1, &authority.node(NodeId::new(1)).unwrap());
+    config.certificates = config.certificates.with_revoked(&partial).unwrap();
+
+    let error = QuicNetwork::bind(config).err().unwrap();
+
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.contains("a complete list of one authority is needed"),
+        "{cause}"
+    );
 }
