@@ -52,6 +52,16 @@
 //! speaks; the highest common one is used. Two nodes without one refuse each
 //! other and say what both speak. This version speaks 1.
 //!
+//! # Hostile peers
+//!
+//! Before its certificate is checked, a stranger holds one of at most 1024
+//! places, 64 for each address, for at most
+//! [`handshake_timeout`](QuicConfig::handshake_timeout); from 256 places on it
+//! must prove its address first. A peer has four streams of messages and four of
+//! snapshots; a length is checked against
+//! [`max_frame`](QuicConfig::max_frame) before room is made for the body.
+//! Whatever is not our protocol ends the connection it came on, and no other.
+//!
 //! # Failure
 //!
 //! A peer that falls silent is noticed after
