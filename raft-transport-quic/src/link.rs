@@ -26,7 +26,7 @@ use crate::queue::size_of_envelope;
 use crate::server::deliver;
 use crate::shared::Shared;
 use crate::snapshot;
-use crate::telemetry::{self, count_handshake_failure};
+use crate::telemetry::{self, FailureReason, count_handshake_failure};
 use crate::tls;
 use crate::traffic::Traffic;
 use crate::vigil;
@@ -99,8 +99,12 @@ pub(crate) async fn run(
         }
         Parting::Lost(reason) => {
             tracing::debug!(peer = ?node, %address, reason, "connection lost before its hello");
-            if let Some(error) = connection.close_reason() {
-                shared.refusals.record_end(direction, node, address, &error);
+            match connection.close_reason() {
+                Some(error) => {
+                    let refusals = &shared.refusals;
+                    refusals.record_handshake(direction, node, address, &error);
+                }
+                None => count_handshake_failure(direction, FailureReason::Timeout),
             }
             connection.close(CloseCode::Replaced.code(), reason.as_bytes());
         }

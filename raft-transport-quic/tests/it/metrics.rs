@@ -77,6 +77,15 @@ async fn peers_connections_and_refusals_are_measured_and_strangers_add_no_labels
         .await;
     }
     assert!(!metrics.render().contains("peer=\"7\""));
+    let unknown = Node::start(&authority, 9);
+    unknown.knows(&[(one.id, one.address())]);
+    for reason in ["reason=\"not_a_peer\"", "reason=\"refused_by_peer\""] {
+        let name = "raft_transport_handshake_failures_total";
+        until("both sides count it", || {
+            value(&metrics, name, &[reason]) >= Some(1.0)
+        })
+        .await;
+    }
 
     two.network.shutdown().await;
     until("the connection is gone from the gauge", || {
