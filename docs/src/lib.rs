@@ -36,6 +36,7 @@ pages! {
     formats_wire = "../book/formats/wire.md";
     operations_bootstrap = "../book/operations/bootstrap.md";
     operations_membership = "../book/operations/membership.md";
+    operations_certificates = "../book/operations/certificates.md";
     operations_failures = "../book/operations/failures.md";
     operations_metrics = "../book/operations/metrics.md";
     testing_levels = "../book/testing/levels.md";

@@ -58,6 +58,7 @@ fn config(directory: &std::path::Path) -> Result<Config, Box<dyn Error>> {
             ca: Some(directory.join("ca.pem")),
             certificate: Some(directory.join("node.pem")),
             key: Some(directory.join("node.key")),
+            revoked: None,
         },
         ..Settings::default()
     };

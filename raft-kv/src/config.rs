@@ -79,6 +79,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The node's private key.
     pub key: PathBuf,
+    /// Lists of certificates that are not good any more.
+    pub revoked: Option<PathBuf>,
 }
 
 impl Config {
@@ -142,6 +144,7 @@ impl Config {
                 ca: required("tls.ca", settings.tls.ca)?,
                 certificate: required("tls.certificate", settings.tls.certificate)?,
                 key: required("tls.key", settings.tls.key)?,
+                revoked: settings.tls.revoked,
             },
             heartbeat_interval: duration(settings.heartbeat_interval, 50),
             election_timeout_min: duration(settings.election_timeout_min, 300),

@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod api;
+mod certificates;
 pub mod command;
 pub mod config;
 mod founders;

@@ -16,13 +16,14 @@ use axum::serve::ListenerExt;
 use raft_core::node::{Backends, Node, NodeConfig, NodeError, random_seed};
 use raft_core::{GroupId, Incarnation, Membership, Network, ReplicaId, StorageError};
 use raft_storage_rocks::{RocksOptions, RocksStore};
-use raft_transport_quic::{NodeCertificates, QuicConfig, QuicNetwork};
+use raft_transport_quic::{QuicConfig, QuicNetwork};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::api::{Backend, Limits};
+use crate::certificates::{self, CertificateFiles, Stamps};
 use crate::config::{ClusterState, Config};
 use crate::mvcc::{MvccMachine, MvccStore};
 use crate::scrub::Scrub;
@@ -41,14 +42,31 @@ const DRAIN: Duration = Duration::from_secs(3);
 ///
 /// When the node cannot start, or fails while it runs.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    run_and_reload(config, shutdown, std::future::pending).await
+}
+
+/// As [`run`]; each time that a future of `reload` completes, the certificates are
+/// read again at once.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_and_reload<F: Future<Output = ()>>(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    mut reload: impl FnMut() -> F,
+) -> Result<(), ServerError> {
     let mut shutdown = pin!(shutdown);
     let mut server = tokio::select! {
         started = Server::start(config) => started?,
         () = &mut shutdown => return Ok(()),
     };
-    let outcome = tokio::select! {
-        () = shutdown => Ok(()),
-        failure = server.failure() => Err(failure),
+    let outcome = loop {
+        tokio::select! {
+            () = &mut shutdown => break Ok(()),
+            failure = server.failure() => break Err(failure),
+            () = reload() => server.reload_certificates(),
+        }
     };
     server.stop().await;
     outcome
@@ -62,7 +80,8 @@ pub struct Server {
     stop_serving: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
     removed: watch::Receiver<bool>,
-    upkeep: [JoinHandle<()>; 3],
+    upkeep: [JoinHandle<()>; 4],
+    certificates: Arc<CertificateFiles>,
     scrub: Scrub,
 }
 
@@ -77,7 +96,7 @@ impl Server {
         // The ports first: they are what is most often wrong, and nothing is created yet.
         let listener = bind(config.listen_client).await?;
         let client_address = listener.local_addr().map_err(ServerError::Serve)?;
-        let network = bind_peers(&config)?;
+        let (network, certificates) = bind_peers(&config)?;
         // The log before the state: it knows whose the directory is, and refuses another's.
         let log = open_log(&config)?;
         founders::check(
@@ -99,6 +118,7 @@ impl Server {
         let (is_removed, removed) = watch::channel(false);
         let removal = upkeep::notice_removal(node.clone(), is_removed);
         let members = upkeep::members(node.clone(), member::own_info(&config));
+        let watching = Arc::clone(&certificates).watch();
         let scrub = Scrub::start(log, node.clone());
         let (stop_serving, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, http::router(&backend), stopped));
@@ -123,7 +143,9 @@ impl Server {
                 tokio::spawn(http::metrics::upkeep()),
                 tokio::spawn(members),
                 tokio::spawn(removal),
+                tokio::spawn(watching),
             ],
+            certificates,
             scrub,
         })
     }
@@ -131,6 +153,18 @@ impl Server {
     /// Where clients reach it.
     pub const fn client_address(&self) -> SocketAddr {
         self.client_address
+    }
+
+    /// Reads the files under `tls` again and uses them from then on. If they cannot be
+    /// used, those in use stay, and the log says why. Files that change are noticed
+    /// without this too.
+    pub fn reload_certificates(&self) {
+        self.certificates.reload();
+    }
+
+    /// Its connections to the peers.
+    pub const fn network(&self) -> &Arc<QuicNetwork> {
+        &self.network
     }
 
     /// Its Raft node.
@@ -186,13 +220,15 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
         .map_err(|source| ServerError::ClientPort { address, source })
 }
 
-fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
-    let tls = &config.tls;
-    let certificates = NodeCertificates::load_files(&tls.ca, &tls.certificate, &tls.key)
+fn bind_peers(config: &Config) -> Result<(Arc<QuicNetwork>, Arc<CertificateFiles>), ServerError> {
+    // Looked at before they are read: what changes in between is read again.
+    let stamps = Stamps::of(&config.tls);
+    let certificates = certificates::load(&config.tls)
         .map_err(|source| ServerError::Certificates(Box::new(source)))?;
     let cluster = config.cluster.name();
     let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
     let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
+    let files = CertificateFiles::new(config.tls.clone(), stamps, Arc::clone(&network));
     // Peers may dial before the node has read who they are; it will know better later.
     let initial = member::initial_membership(&config.initial_cluster);
     let peers = initial.members().iter();
@@ -201,7 +237,7 @@ fn bind_peers(config: &Config) -> Result<Arc<QuicNetwork>, ServerError> {
         GROUP,
         peers.map(|(&node, info)| (node, info.clone())).collect(),
     );
-    Ok(network)
+    Ok((network, Arc::new(files)))
 }
 
 fn open_state(config: &Config) -> Result<(MvccStore, MvccMachine), ServerError> {

@@ -1,4 +1,4 @@
-//! How the process is asked to stop.
+//! How the process is asked to stop, or to read its files again.
 
 use std::io;
 
@@ -41,6 +41,37 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// SIGHUP, with which a process is asked to read its files again; on systems
+/// without it, nothing ever comes.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    hangup: Signal,
+}
+
+impl Hangups {
+    /// Catches them from here on; before, one ends the process.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let us.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when one has come. Safe to drop and call again.
+    pub async fn received(&mut self) {
+        #[cfg(unix)]
+        if self.hangup.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }
 

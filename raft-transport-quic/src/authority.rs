@@ -31,7 +31,8 @@ pub struct DevAuthority {
 /// What a node needs, as PEM texts.
 #[derive(Clone)]
 pub struct NodePem {
-    /// The authority's certificate, for `ca.pem`.
+    /// The authority's certificate, for `ca.pem`; those of several authorities
+    /// are put one after the other.
     pub ca: String,
     /// The node's certificate, for `node.pem`.
     pub certificate: String,
@@ -51,7 +52,9 @@ impl DevAuthority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let name = format!("raft development authority of {cluster}");
+        // An authority and its successor are to be told apart.
+        let mark = crc32fast::hash(key.public_key_raw());
+        let name = format!("raft development authority of {cluster} {mark:08x}");
         params.distinguished_name.push(DnType::CommonName, name);
         let now = SystemTime::now();
         params.not_before = (now - CLOCK_TOLERANCE).into();
@@ -65,7 +68,8 @@ impl DevAuthority {
         })
     }
 
-    /// An authority made earlier, from its certificate and key.
+    /// An authority made earlier, from its certificate and key. Of several
+    /// certificates in `ca` the first is its own; nodes trust all of them.
     ///
     /// # Errors
     ///
@@ -90,6 +94,10 @@ impl DevAuthority {
     /// The authority's key; who has it can be any node.
     pub fn ca_key_pem(&self) -> &str {
         &self.key
+    }
+
+    pub(crate) const fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     /// A certificate and key for `node`, valid from yesterday for a year.
@@ -176,7 +184,7 @@ impl fmt::Debug for NodePem {
     }
 }
 
-fn make(error: rcgen::Error) -> CertificateError {
+pub(crate) fn make(error: rcgen::Error) -> CertificateError {
     CertificateError::Make {
         reason: error.to_string(),
     }

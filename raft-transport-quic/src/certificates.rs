@@ -8,6 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -16,7 +17,10 @@ use rustls::sign::CertifiedKey;
 pub use crate::authority::{DevAuthority, NodePem};
 use crate::error::CertificateError;
 use crate::identity::Identity;
-use crate::tls;
+use crate::revocation::{LIST, RevocationLists};
+use crate::shown::Shown;
+use crate::trust::Trust;
+use crate::{shown, tls};
 
 /// File with the certificates of the authorities to trust.
 pub const CA_FILE: &str = "ca.pem";
@@ -24,6 +28,8 @@ pub const CA_FILE: &str = "ca.pem";
 pub const CERTIFICATE_FILE: &str = "node.pem";
 /// File with the node's private key.
 pub const KEY_FILE: &str = "node.key";
+/// File with the lists of revoked certificates, if there is one.
+pub const REVOKED_FILE: &str = "revoked.pem";
 
 /// What a node shows, and whom it trusts.
 #[derive(Clone)]
@@ -31,21 +37,29 @@ pub struct NodeCertificates {
     authorities: Vec<CertificateDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKeyDer<'static>>,
+    revocations: RevocationLists,
 }
 
 impl NodeCertificates {
-    /// Reads `ca.pem`, `node.pem` and `node.key` of a directory.
+    /// Reads `ca.pem`, `node.pem` and `node.key` of a directory, and
+    /// `revoked.pem` if it is there.
     ///
     /// # Errors
     ///
     /// Names the file that is missing, unreadable or not PEM.
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, CertificateError> {
         let directory = directory.as_ref();
-        Self::load_files(
+        let certificates = Self::load_files(
             directory.join(CA_FILE),
             directory.join(CERTIFICATE_FILE),
             directory.join(KEY_FILE),
-        )
+        )?;
+        let revoked = directory.join(REVOKED_FILE);
+        // Only its absence means that nothing is revoked.
+        match revoked.try_exists() {
+            Ok(false) => Ok(certificates),
+            Ok(true) | Err(_) => certificates.with_revoked_file(revoked),
+        }
     }
 
     /// Reads the three files from where they are.
@@ -67,7 +81,39 @@ impl NodeCertificates {
                 CERTIFICATE,
             )?,
             key: private_key(&read(&key, KEY)?, &key.display())?,
+            revocations: RevocationLists::default(),
         })
+    }
+
+    /// The same, without the certificates that a file revokes: PEM, one
+    /// complete list (CRL) or several, each signed by an authority in `ca.pem`.
+    ///
+    /// An entry counts for as long as its list is in the file, also after the
+    /// list's next update is overdue; that is warned about. An authority without
+    /// a list has revoked nothing. Lists of changes (delta) and lists with a
+    /// scope are refused.
+    ///
+    /// # Errors
+    ///
+    /// A file that is missing, unreadable, or holds no list. Whose the lists
+    /// are is checked at [`QuicNetwork::bind`](crate::QuicNetwork::bind) and
+    /// [`QuicNetwork::reload`](crate::QuicNetwork::reload).
+    pub fn with_revoked_file(mut self, path: impl Into<PathBuf>) -> Result<Self, CertificateError> {
+        let path = path.into();
+        let origin = path.display().to_string();
+        self.revocations = RevocationLists::from_pem(&read(&path, LIST)?, origin)?;
+        Ok(self)
+    }
+
+    /// As [`NodeCertificates::with_revoked_file`], from a PEM text.
+    ///
+    /// # Errors
+    ///
+    /// When there is no list in it.
+    pub fn with_revoked(mut self, pem: &str) -> Result<Self, CertificateError> {
+        let origin = "the text of revoked certificates".to_owned();
+        self.revocations = RevocationLists::from_pem(pem.as_bytes(), origin)?;
+        Ok(self)
     }
 
     /// Takes the three as PEM texts.
@@ -84,6 +130,7 @@ impl NodeCertificates {
                 CERTIFICATE,
             )?,
             key: private_key(key.as_bytes(), &"the key's text")?,
+            revocations: RevocationLists::default(),
         })
     }
 
@@ -96,9 +143,24 @@ impl NodeCertificates {
         Ok(Identity::of_certificate(self.leaf())?)
     }
 
+    /// The certificate's serial number, as logs and `openssl x509 -serial` show it.
+    pub fn serial(&self) -> String {
+        shown::serial(self.leaf())
+    }
+
+    /// How many authorities are trusted.
+    pub fn authority_count(&self) -> usize {
+        self.authorities.len()
+    }
+
+    /// When the certificate expires, or the first of those between it and the authority.
+    pub fn expires_at(&self) -> SystemTime {
+        shown::expires_at(&self.chain).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
     /// Refuses what no peer would accept: another identity, another authority,
-    /// an expired certificate, a key of another certificate.
-    pub(crate) fn check(&self, expected: &Identity) -> Result<(), CertificateError> {
+    /// an expired certificate, a key of another certificate. Gives whom we trust.
+    pub(crate) fn check(&self, expected: &Identity) -> Result<Trust, CertificateError> {
         let found = self.identity()?;
         if found != *expected {
             return Err(CertificateError::WrongIdentity {
@@ -110,12 +172,14 @@ impl NodeCertificates {
             .map_err(|error| CertificateError::Key {
                 reason: error.to_string(),
             })?;
-        tls::Trust::new(self, expected)?
-            .check_own(&self.chain, UnixTime::now())
-            .map_err(|error| CertificateError::Untrusted {
+        let trust = Trust::new(self, expected)?;
+        trust
+            .check(&self.chain, UnixTime::now())
+            .map_err(|distrust| CertificateError::Untrusted {
                 identity: found,
-                reason: tls::plain_reason(&error.to_string()),
-            })
+                reason: distrust.to_string(),
+            })?;
+        Ok(trust)
     }
 
     pub(crate) fn authorities(&self) -> &[CertificateDer<'static>] {
@@ -126,8 +190,17 @@ impl NodeCertificates {
         &self.chain
     }
 
+    pub(crate) const fn revocations(&self) -> &RevocationLists {
+        &self.revocations
+    }
+
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         self.key.clone_key()
+    }
+
+    /// The certificate, as logs name it.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown::of(self.leaf())
     }
 
     fn leaf(&self) -> &CertificateDer<'static> {

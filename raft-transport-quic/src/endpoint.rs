@@ -7,14 +7,13 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
-    ServerConfig, TransportConfig, VarInt,
+    AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TransportConfig, VarInt,
 };
 
 use crate::config::QuicConfig;
+use crate::credentials::Credentials;
 use crate::error::BindError;
-use crate::identity::Identity;
-use crate::tls::{self, Trust};
 
 /// One stream's share of memory on the receiving side.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
@@ -34,48 +33,31 @@ const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 const MAX_PENDING_HANDSHAKES: usize = 256;
 
 /// Opens a socket of the system, and the endpoint on it.
-pub(crate) fn open(config: &QuicConfig, own: &Identity) -> Result<Endpoint, BindError> {
+pub(crate) fn open(config: &QuicConfig, credentials: &Credentials) -> Result<Endpoint, BindError> {
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
     let socket = socket(config.listen)
         .and_then(|socket| runtime.wrap_udp_socket(socket))
         .map_err(|source| cannot_listen(config, source))?;
-    open_on(config, own, socket)
+    open_on(config, credentials, socket)
 }
 
-/// The endpoint on a socket; checks that the own certificate is fit for use.
+/// The endpoint on a socket. Each connection is accepted and dialled with the
+/// credentials of its time; those given here are for what precedes that.
 pub(crate) fn open_on(
     config: &QuicConfig,
-    own: &Identity,
+    credentials: &Credentials,
     socket: Arc<dyn AsyncUdpSocket>,
 ) -> Result<Endpoint, BindError> {
-    config.certificates.check(own)?;
-    let trust = Arc::new(Trust::new(&config.certificates, own)?);
-    let transport = Arc::new(transport(config)?);
-
-    let accepting = tls::server_config(&config.certificates, Arc::clone(&trust))?;
-    let mut server = ServerConfig::with_crypto(Arc::new(accepting));
-    server
-        .transport_config(Arc::clone(&transport))
-        // A peer whose address changes on the way, behind an address translator or with
-        // its machine, shows by its keys that it is the same one, and goes on within a
-        // round trip. Refused, it would be silent until the idle timeout, which is
-        // longer than an election's.
-        .migration(true)
-        .max_incoming(MAX_PENDING_HANDSHAKES);
-    let dialling = tls::client_config(&config.certificates, trust)?;
-    let mut client = ClientConfig::new(Arc::new(dialling));
-    client.transport_config(transport);
+    let mut server = ServerConfig::clone(&credentials.accepting);
+    server.max_incoming(MAX_PENDING_HANDSHAKES);
 
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
     let mut parameters = EndpointConfig::default();
     parameters
         .max_udp_payload_size(config.largest_datagram)
         .expect("validated: at least the 1200 bytes that QUIC asks for");
-    let mut endpoint =
-        Endpoint::new_with_abstract_socket(parameters, Some(server), socket, runtime)
-            .map_err(|source| cannot_listen(config, source))?;
-    endpoint.set_default_client_config(client);
-    Ok(endpoint)
+    Endpoint::new_with_abstract_socket(parameters, Some(server), socket, runtime)
+        .map_err(|source| cannot_listen(config, source))
 }
 
 const fn cannot_listen(config: &QuicConfig, source: std::io::Error) -> BindError {
@@ -85,7 +67,8 @@ const fn cannot_listen(config: &QuicConfig, source: std::io::Error) -> BindError
     }
 }
 
-fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
+/// How connections behave, whoever dialled.
+pub(crate) fn transport(config: &QuicConfig) -> Result<TransportConfig, BindError> {
     // Later than our own look at it, which comes to an end that the peer hears of; QUIC's
     // does not.
     let idle = config.idle_timeout.saturating_mul(2);

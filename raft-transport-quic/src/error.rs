@@ -89,6 +89,14 @@ pub enum CertificateError {
         /// What is wrong.
         reason: String,
     },
+    /// A list of revoked certificates cannot be relied on.
+    #[error("the list of revoked certificates in {origin} cannot be used: {reason}")]
+    Revocations {
+        /// The file, or which of the strings.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Making a certificate failed.
     #[error("cannot make a certificate: {reason}")]
     Make {
@@ -174,6 +182,11 @@ pub(crate) enum CloseCode {
     Protocol = 4,
     /// No longer, or not at this address, a peer.
     Moved = 5,
+    /// The certificate was good once: it expired or was revoked, or its
+    /// authority is not trusted any more.
+    Untrusted = 6,
+    /// No version that both sides speak.
+    Version = 7,
 }
 
 impl CloseCode {
@@ -184,8 +197,14 @@ impl CloseCode {
 
     /// Whether `code` says that the other side does not accept who we are.
     pub(crate) fn is_refusal(code: VarInt) -> bool {
-        [Self::WrongNode, Self::UnknownNode, Self::Protocol]
-            .iter()
-            .any(|refusal| refusal.code() == code)
+        [
+            Self::WrongNode,
+            Self::UnknownNode,
+            Self::Protocol,
+            Self::Untrusted,
+            Self::Version,
+        ]
+        .iter()
+        .any(|refusal| refusal.code() == code)
     }
 }

@@ -19,13 +19,48 @@
 //! # Identity and trust
 //!
 //! A node shows a certificate with the URI name `raft://<cluster>/<node>`. It
-//! is accepted when an authority in `ca.pem` signed it, it has not expired, the
-//! cluster is ours, and the node is the one we dialled, or a peer if it dialled
-//! us. Host names and addresses prove nothing and are not compared. A message
-//! in the name of another node than the certificate's is dropped.
+//! is accepted when an authority in `ca.pem` signed it for both roles, it is
+//! valid now, no list of revoked certificates names it, the cluster is ours, and
+//! the node is the one we dialled, or a peer if it dialled us. Host names and
+//! addresses prove nothing and are not compared. A message in the name of
+//! another node than the certificate's is dropped. Sessions are not resumed and
+//! nothing is sent before the handshake is complete (no 0-RTT).
 //!
-//! Whoever is refused learns why: both sides log a warning, once per change of
-//! reason, and [`QuicNetwork::refusals`] lists them.
+//! Whoever is refused learns why: both sides log a warning that names the
+//! certificate (URI, serial number) and the reason, once per change of it, and
+//! [`QuicNetwork::refusals`] lists them.
+//!
+//! ## While nodes run
+//!
+//! [`QuicNetwork::reload`] replaces the certificate, the authorities and the
+//! list of revoked certificates without a restart. Peers that would be refused
+//! then are disconnected at once. A new certificate of a node brings new
+//! connections, made before the old ones end, so no message is lost. An
+//! authority is replaced in three rounds over all nodes:
+//!
+//! 1. `ca.pem` with both authorities, one after the other;
+//! 2. each node's new certificate;
+//! 3. `ca.pem` with the new authority only.
+//!
+//! A certificate that expires ends its connections within 5 s and a signature
+//! check; until then it is as good as any. The list of revoked certificates is
+//! as [`NodeCertificates::with_revoked_file`] says.
+//!
+//! ## Versions
+//!
+//! The hello of each side carries the versions of the message format that it
+//! speaks; the highest common one is used. Two nodes without one refuse each
+//! other and say what both speak. This version speaks 1.
+//!
+//! # Hostile peers
+//!
+//! Before its certificate is checked, a stranger holds one of at most 1024
+//! places, 64 for each address, for at most
+//! [`handshake_timeout`](QuicConfig::handshake_timeout); from 256 places on it
+//! must prove its address first. A peer has four streams of messages and four of
+//! snapshots; a length is checked against
+//! [`max_frame`](QuicConfig::max_frame) before room is made for the body.
+//! Whatever is not our protocol ends the connection it came on, and no other.
 //!
 //! # Failure
 //!
@@ -92,11 +127,17 @@
 //! |---|---|
 //! | `raft_transport_connections` | |
 //! | `raft_transport_dials_total` | |
-//! | `raft_transport_handshake_failures_total` | `direction` |
+//! | `raft_transport_handshake_failures_total` | `direction`, `reason` |
+//! | `raft_transport_certificate_expiry_seconds`, `raft_transport_revoked_certificates` | |
 //! | `raft_transport_refusals_total` | |
-//! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction` |
+//! | `raft_transport_frames_total`, `raft_transport_bytes_total` | `direction`, `class`, `peer` |
+//! | `raft_transport_peer_connections`, `raft_transport_rtt_seconds` | `peer` |
+//! | `raft_transport_packets_sent_total`, `raft_transport_packets_lost_total` | `peer` |
 //! | `raft_transport_dropped_total` | `class`, `reason` |
 //! | `raft_transport_snapshot_breaks_total` | |
+//!
+//! A label `peer` is the number of a node whose certificate was good; strangers add
+//! none. Install a recorder before [`QuicNetwork::bind`].
 //!
 //! # Example
 //!
@@ -121,25 +162,36 @@
 #![deny(missing_docs)]
 
 mod authority;
+mod backoff;
 pub mod certificates;
 pub mod config;
+mod credentials;
 mod endpoint;
 pub mod error;
 pub mod frame;
+mod half_open;
+pub mod hello;
 pub mod identity;
 mod in_place;
 mod link;
 pub mod network;
+mod opening;
 mod parts;
 mod peer;
 mod queue;
 mod refusals;
+mod revocation;
+mod revoke;
 mod server;
 mod shared;
+mod shown;
 mod silence;
 mod snapshot;
+mod telemetry;
 mod tls;
 mod traffic;
+mod trust;
+mod vigil;
 pub mod wire;
 
 pub use certificates::{DevAuthority, NodeCertificates, NodePem};

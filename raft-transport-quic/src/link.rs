@@ -20,42 +20,30 @@ use tokio::task::JoinSet;
 use crate::error::{CloseCode, Direction, Refusal};
 use crate::frame::{FrameBuilder, FrameError, FrameKind, FrameReader};
 use crate::identity::Identity;
+use crate::opening::{self, Opened, Parting};
 use crate::peer::{Current, Peer, class_name, count_dropped};
 use crate::server::deliver;
 use crate::shared::Shared;
 use crate::silence;
 use crate::snapshot;
+use crate::telemetry::{self, FailureReason, count_handshake_failure};
 use crate::tls;
 use crate::traffic::Traffic;
-use crate::wire::{self, Hello, WireError};
+use crate::vigil;
+use crate::wire::{self, WireError};
 
 /// A connection that gave way to another is still read for so long.
 const LINGER: Duration = Duration::from_millis(500);
 /// How much goes into one frame, if it consists of several messages.
 const FRAME_TARGET: usize = 256 * 1024;
-const HELLO_LIMIT: usize = 64;
+/// Room for a value of `wire` beside messages, most of which are short.
+const SMALL: usize = 64;
 
 /// A connection whose other end is known.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) peer: Arc<Peer>,
     pub(crate) direction: Direction,
-}
-
-/// Both ends of what was opened for the hellos.
-struct Opened {
-    link: Link,
-    control: SendStream,
-    frames: FrameReader<RecvStream>,
-    peer_boot: u64,
-}
-
-/// Why a connection ends that had just begun.
-enum Parting {
-    /// We refuse it.
-    Refuse(CloseCode, String),
-    /// It broke, or the other side refused.
-    Lost(String),
 }
 
 /// What makes a stream, and with it the connection, useless.
@@ -69,25 +57,38 @@ enum StreamError {
     Unexpected(FrameKind),
 }
 
-/// Runs a connection to its end. `dialled` names whom we wanted to reach, if
-/// it was us who dialled.
-pub(crate) async fn run(shared: &Arc<Shared>, connection: Connection, dialled: Option<NodeId>) {
-    let direction = match dialled {
+/// Whom we wanted to reach, and where it was said to be.
+pub(crate) struct Dialled {
+    pub(crate) node: NodeId,
+    pub(crate) address: String,
+}
+
+/// Runs a connection to its end. `dialled` is there if it was us who dialled; `renewals` counts the changes of our certificate
+/// before the one that we showed.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    dialled: Option<Dialled>,
+    renewals: u64,
+) {
+    let (wanted, address) = dialled.map(|d| (d.node, d.address)).unzip();
+    let direction = match wanted {
         Some(_) => Direction::Outgoing,
         None => Direction::Incoming,
     };
     let named = tls::peer_identity(&connection);
-    let node = dialled.or(named.as_ref().ok().map(Identity::node));
+    let node = wanted.or(named.as_ref().ok().map(Identity::node));
     let limit = shared.config.handshake_timeout;
-    let opening = open(shared, &connection, named, dialled);
+    let opening = opening::open(shared, &connection, named, wanted, renewals);
     let parting = match tokio::time::timeout(limit, opening).await {
-        Ok(Ok(opened)) => return serve(shared, opened).await,
+        Ok(Ok(opened)) => return serve(shared, opened, address).await,
         Ok(Err(parting)) => parting,
         Err(_) => Parting::Lost(format!("no hello within {limit:?}")),
     };
     let address = connection.remote_address();
     match parting {
-        Parting::Refuse(code, reason) => {
+        Parting::Refuse(code, why, reason) => {
+            count_handshake_failure(direction, why);
             connection.close(code.code(), reason.as_bytes());
             shared.refusals.record(Refusal {
                 direction,
@@ -98,87 +99,20 @@ pub(crate) async fn run(shared: &Arc<Shared>, connection: Connection, dialled: O
         }
         Parting::Lost(reason) => {
             tracing::debug!(peer = ?node, %address, reason, "connection lost before its hello");
-            if let Some(error) = connection.close_reason() {
-                shared.refusals.record_end(direction, node, address, &error);
+            match connection.close_reason() {
+                Some(error) => {
+                    let refusals = &shared.refusals;
+                    refusals.record_handshake(direction, node, address, &error);
+                }
+                None => count_handshake_failure(direction, FailureReason::Timeout),
             }
             connection.close(CloseCode::Replaced.code(), reason.as_bytes());
         }
     }
 }
 
-/// Checks who is there, and exchanges hellos.
-async fn open(
-    shared: &Shared,
-    connection: &Connection,
-    named: Result<Identity, String>,
-    dialled: Option<NodeId>,
-) -> Result<Opened, Parting> {
-    let identity = named.map_err(|reason| Parting::Refuse(CloseCode::WrongNode, reason))?;
-    if let Some(refusal) = wrong_node(shared, &identity, dialled) {
-        // Their hello shows that their handshake is complete; before that,
-        // QUIC would not carry our reason to them.
-        let _theirs = read_hello(connection).await;
-        return Err(refusal);
-    }
-    let Some(peer) = shared.peer(identity.node()) else {
-        let reason = format!(
-            "certificate names {identity}, which is no peer of {}",
-            shared.own
-        );
-        return Err(Parting::Refuse(CloseCode::UnknownNode, reason));
-    };
-
-    let mut control = connection.open_uni().await.map_err(lost)?;
-    prioritize(&control, MessageClass::Control);
-    let boot = shared.boot;
-    let hello = encode_frame(FrameKind::Hello, &Hello { boot }, HELLO_LIMIT).map_err(malformed)?;
-    control.write_chunk(hello).await.map_err(lost)?;
-    let (frames, hello) = read_hello(connection).await?;
-    let link = Link {
-        connection: connection.clone(),
-        peer,
-        direction: match dialled {
-            Some(_) => Direction::Outgoing,
-            None => Direction::Incoming,
-        },
-    };
-    Ok(Opened {
-        link,
-        control,
-        frames: frames.with_limit(shared.config.max_frame),
-        peer_boot: hello.boot,
-    })
-}
-
-/// Refuses a certificate of another node than the one we dialled, or of our own.
-fn wrong_node(shared: &Shared, found: &Identity, dialled: Option<NodeId>) -> Option<Parting> {
-    let cluster = shared.own.cluster();
-    let expected = match dialled {
-        Some(node) if node != found.node() => format!("raft://{cluster}/{}", node.get()),
-        _ if found.node() == shared.own.node() => "a node other than this one".into(),
-        _ => return None,
-    };
-    Some(Parting::Refuse(
-        CloseCode::WrongNode,
-        format!("certificate names {found}, expected {expected}"),
-    ))
-}
-
-async fn read_hello(connection: &Connection) -> Result<(FrameReader<RecvStream>, Hello), Parting> {
-    let stream = connection.accept_uni().await.map_err(lost)?;
-    let mut frames = FrameReader::new(stream, HELLO_LIMIT);
-    let frame = match frames.next().await {
-        Ok(Some(frame)) if frame.kind == FrameKind::Hello => frame,
-        Ok(_) => return Err(malformed("the first frame is no hello")),
-        Err(FrameError::Io(error)) => return Err(lost(error)),
-        Err(error) => return Err(malformed(error)),
-    };
-    let hello = wire::decode(&frame.body).map_err(malformed)?;
-    Ok((frames, hello))
-}
-
 /// Writes and reads until the connection ends or gives way to another.
-async fn serve(shared: &Arc<Shared>, opened: Opened) {
+async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>) {
     let link = Arc::new(opened.link);
     let connection = &link.connection;
     let retire = watch::Sender::new(false);
@@ -189,12 +123,27 @@ async fn serve(shared: &Arc<Shared>, opened: Opened) {
             Direction::Outgoing => shared.own.node(),
             Direction::Incoming => link.peer.id,
         },
-        peer_boot: opened.peer_boot,
+        peer_boot: opened.theirs.boot,
+        own_renewals: opened.own_renewals,
+        peer_renewals: opened.theirs.renewals,
+        version: opened.version,
+        dialled_at,
         retire: retire.clone(),
     });
     let mut tasks = JoinSet::new();
-    tasks.spawn(read(Arc::clone(shared), Arc::clone(&link), opened.frames));
+    let control = MessageClass::Control;
+    tasks.spawn(read(
+        Arc::clone(shared),
+        Arc::clone(&link),
+        control,
+        opened.frames,
+    ));
     tasks.spawn(accept_streams(Arc::clone(shared), Arc::clone(&link)));
+    tasks.spawn(telemetry::sample(Arc::clone(&link)));
+    tasks.spawn(vigil::watch_over_peer(
+        Arc::clone(shared),
+        Arc::clone(&link),
+    ));
     if adopted {
         shared.refusals.forget(link.peer.id);
         link.peer.drop_stale(shared.config.stale_after);
@@ -248,7 +197,8 @@ async fn accept_streams(shared: Arc<Shared>, link: Arc<Link>) {
             stream = link.connection.accept_uni() => {
                 let Ok(stream) = stream else { return };
                 let frames = FrameReader::new(stream, shared.config.max_frame);
-                tasks.spawn(read(Arc::clone(&shared), Arc::clone(&link), frames));
+                let append = MessageClass::Append;
+                tasks.spawn(read(Arc::clone(&shared), Arc::clone(&link), append, frames));
             }
             stream = link.connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { return };
@@ -262,8 +212,13 @@ async fn accept_streams(shared: Arc<Shared>, link: Arc<Link>) {
 }
 
 /// Reads one stream of messages to its end; nonsense ends the connection.
-async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: FrameReader<RecvStream>) {
-    let Err(error) = read_messages(&shared, &link, &mut frames).await else {
+async fn read(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    class: MessageClass,
+    mut frames: FrameReader<RecvStream>,
+) {
+    let Err(error) = read_messages(&shared, &link, class, &mut frames).await else {
         return;
     };
     let broken = matches!(
@@ -289,9 +244,10 @@ async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: FrameReader<Recv
 async fn read_messages(
     shared: &Shared,
     link: &Link,
+    class: MessageClass,
     frames: &mut FrameReader<RecvStream>,
 ) -> Result<(), StreamError> {
-    let traffic = Traffic::received();
+    let traffic = Traffic::received(class, link.peer.id);
     while let Some(frame) = frames.next().await? {
         if frame.kind != FrameKind::Messages {
             return Err(StreamError::Unexpected(frame.kind));
@@ -327,7 +283,7 @@ impl Writer {
             None => self.link.connection.open_uni().await?,
         };
         prioritize(&stream, self.class);
-        let traffic = Traffic::sent();
+        let traffic = Traffic::sent(self.class, self.link.peer.id);
         loop {
             let batch = tokio::select! {
                 biased;
@@ -372,7 +328,7 @@ pub(crate) fn encode_frame<T: serde::Serialize>(
     value: &T,
     limit: usize,
 ) -> Result<Bytes, String> {
-    let mut frame = FrameBuilder::new(kind, HELLO_LIMIT);
+    let mut frame = FrameBuilder::new(kind, SMALL);
     wire::encode(value, frame.body()).map_err(|error| error.to_string())?;
     frame.finish(limit).map_err(|error| error.to_string())
 }
@@ -388,12 +344,4 @@ pub(crate) fn prioritize(stream: &SendStream, class: MessageClass) {
     if stream.set_priority(priority).is_err() {
         tracing::debug!(class = class_name(class), "a stream ended early");
     }
-}
-
-fn lost(error: impl std::fmt::Display) -> Parting {
-    Parting::Lost(error.to_string())
-}
-
-fn malformed(error: impl std::fmt::Display) -> Parting {
-    Parting::Refuse(CloseCode::Protocol, error.to_string())
 }

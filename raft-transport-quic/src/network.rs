@@ -9,7 +9,9 @@ use raft_core::{
     SnapshotHeader, async_trait,
 };
 
+use crate::certificates::NodeCertificates;
 use crate::config::QuicConfig;
+use crate::credentials::Credentials;
 use crate::endpoint;
 use crate::error::{BindError, CertificateError, CloseCode, Refusal};
 use crate::identity::Identity;
@@ -17,6 +19,7 @@ use crate::peer::count_dropped;
 use crate::server;
 use crate::shared::Shared;
 use crate::snapshot;
+use crate::vigil;
 
 /// How long a stopping node waits for its peers to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -38,6 +41,11 @@ pub struct PeerStatus {
     pub address: String,
     /// Whether there is a connection, whoever dialled it.
     pub connected: bool,
+    /// The version of the message format that both sides agreed on.
+    pub version: Option<u8>,
+    /// How often the certificates of either side had been replaced when the
+    /// connection was made.
+    pub renewals: Option<u64>,
     /// Urgent messages that wait.
     pub waiting_control: usize,
     /// Appends and forwarded proposals that wait.
@@ -73,25 +81,68 @@ impl QuicNetwork {
         config: QuicConfig,
         socket: Arc<dyn quinn::AsyncUdpSocket>,
     ) -> Result<Arc<Self>, BindError> {
-        Self::bind_with(config, |config, own| endpoint::open_on(config, own, socket))
+        Self::bind_with(config, |config, credentials| {
+            endpoint::open_on(config, credentials, socket)
+        })
     }
 
     fn bind_with(
         config: QuicConfig,
-        open: impl FnOnce(&QuicConfig, &Identity) -> Result<quinn::Endpoint, BindError>,
+        open: impl FnOnce(&QuicConfig, &Credentials) -> Result<quinn::Endpoint, BindError>,
     ) -> Result<Arc<Self>, BindError> {
         config.validate()?;
         let own = Identity::new(config.cluster.clone(), config.node)
             .map_err(CertificateError::Identity)?;
-        let endpoint = open(&config, &own)?;
+        let transport = Arc::new(endpoint::transport(&config)?);
+        let credentials = Credentials::new(config.certificates.clone(), &own, transport)?;
+        let endpoint = open(&config, &credentials)?;
         let local_addr = endpoint.local_addr().map_err(|source| BindError::Listen {
             address: config.listen,
             source,
         })?;
         tracing::info!(identity = %own, %local_addr, "transport listens");
-        let shared = Arc::new(Shared::new(config, own, endpoint));
+        let shared = Arc::new(Shared::new(config, own, endpoint, credentials));
         shared.spawn(server::accept(Arc::clone(&shared)));
+        shared.spawn(vigil::watch_over_own(Arc::clone(&shared)));
         Ok(Arc::new(Self { shared, local_addr }))
+    }
+
+    /// Puts other certificates in the place of those in use: the node's own,
+    /// the authorities, and the list of revoked ones.
+    ///
+    /// All is checked first; what is refused changes nothing. Then every
+    /// handshake uses them, in both directions, and
+    ///
+    /// - a peer that would be refused now is disconnected at once,
+    /// - connections made with another own certificate are replaced by new
+    ///   ones, and end only when those are up; if a peer refuses the new
+    ///   certificate, the old connection stays, and
+    ///   [`refusals`](Self::refusals) tells,
+    /// - all other connections live on.
+    ///
+    /// So an authority is replaced without a pause in three rounds over all
+    /// nodes: trust both; show the new certificates; trust only the new one.
+    ///
+    /// # Errors
+    ///
+    /// What [`bind`](Self::bind) would refuse: an expired certificate, another
+    /// node's, one that none of the authorities signed or that the list
+    /// revokes, or a list that is not theirs.
+    pub fn reload(&self, certificates: NodeCertificates) -> Result<(), CertificateError> {
+        let current = self.shared.reload(certificates)?;
+        tracing::info!(
+            certificate = %current.certificates.shown(),
+            authorities = current.certificates.authorities().len(),
+            revoked = current.trust.revoked().len(),
+            renewals = current.renewals,
+            "certificates reloaded"
+        );
+        Ok(())
+    }
+
+    /// The certificates in use.
+    pub fn certificates(&self) -> NodeCertificates {
+        self.shared.credentials().certificates.clone()
     }
 
     /// Where the node listens, with the port it got.
@@ -107,6 +158,8 @@ impl QuicNetwork {
         Some(PeerStatus {
             address: peer.address(),
             connected: peer.is_connected(),
+            version: peer.version(),
+            renewals: peer.renewals(),
             waiting_control: control.len(),
             waiting_append: append.len(),
             dropped: control.dropped() + append.dropped(),

@@ -4,23 +4,28 @@
 //! Both nodes of a pair dial, so two connections may come up at once. Both
 //! sides then keep the one that the lower node dialled. A peer that restarted
 //! says so in its hello, and its new connection always wins over the dead one.
+//!
+//! When a certificate is replaced, its node dials another connection with it.
+//! Both sides then keep the one with more renewals, and the other ends.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn::Connection;
 use raft_core::{Envelope, MessageClass, NodeId};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use crate::backoff::Backoff;
 use crate::config::QuicConfig;
+use crate::credentials::Credentials;
 use crate::error::{CloseCode, Direction};
-use crate::link;
+use crate::link::{self, Dialled};
 use crate::queue::BoundedQueue;
-use crate::shared::{Shared, random};
+use crate::shared::Shared;
+use crate::telemetry::{FailureReason, count_handshake_failure};
 
-/// A connection that lived so long was a good one: the next dial starts afresh.
-const GOOD_LIFE: Duration = Duration::from_secs(1);
 /// TLS wants a name; ours says nothing, since certificates name nodes.
 const SERVER_NAME: &str = "raft";
 
@@ -36,6 +41,9 @@ pub(crate) struct Peer {
 struct PeerState {
     address: String,
     current: Option<Current>,
+    /// A connection that was made with an older certificate of ours is to be
+    /// replaced.
+    own_renewals: u64,
     removed: bool,
 }
 
@@ -44,16 +52,29 @@ pub(crate) struct Current {
     pub(crate) connection: Connection,
     pub(crate) dialled_by: NodeId,
     pub(crate) peer_boot: u64,
+    /// How often our certificate had changed when it was made.
+    pub(crate) own_renewals: u64,
+    /// How often the peer's had.
+    pub(crate) peer_renewals: u64,
+    /// The message format in use.
+    pub(crate) version: u8,
+    /// Where it leads, if we dialled it.
+    pub(crate) dialled_at: Option<String>,
     /// Tells the connection's tasks that another one took its place.
     pub(crate) retire: watch::Sender<bool>,
 }
 
 impl Current {
+    const fn renewals(&self) -> u64 {
+        self.own_renewals.saturating_add(self.peer_renewals)
+    }
+
     /// Whether this connection stays although `newcomer` is up too.
     fn outlasts(&self, newcomer: &Self) -> bool {
-        self.connection.close_reason().is_none()
-            && self.peer_boot == newcomer.peer_boot
-            && self.dialled_by < newcomer.dialled_by
+        // Both sides see the same numbers, so both keep the same connection.
+        let newer = (self.renewals(), Reverse(self.dialled_by))
+            > (newcomer.renewals(), Reverse(newcomer.dialled_by));
+        self.connection.close_reason().is_none() && self.peer_boot == newcomer.peer_boot && newer
     }
 }
 
@@ -103,6 +124,25 @@ impl Peer {
         self.state.borrow().current.is_some()
     }
 
+    /// The message format in use with it.
+    pub(crate) fn version(&self) -> Option<u8> {
+        self.state.borrow().current.as_ref().map(|c| c.version)
+    }
+
+    /// How many changes of certificates, of both sides, the connection knows of.
+    pub(crate) fn renewals(&self) -> Option<u64> {
+        self.state.borrow().current.as_ref().map(Current::renewals)
+    }
+
+    /// Wants a connection that was made after so many changes of our certificate.
+    pub(crate) fn renew(&self, own_renewals: u64) {
+        self.state.send_if_modified(|state| {
+            let changes = own_renewals > state.own_renewals;
+            state.own_renewals = state.own_renewals.max(own_renewals);
+            changes
+        });
+    }
+
     /// Follows the peer to another address. The old connection is given up:
     /// whoever is at its end is not where the peer is said to be.
     pub(crate) fn set_address(&self, address: String) {
@@ -132,7 +172,12 @@ impl Peer {
                 .current
                 .as_ref()
                 .is_some_and(|c| c.outlasts(&newcomer));
-            if stays || state.removed {
+            // The peer may have moved while its connection came up.
+            let is_elsewhere = newcomer
+                .dialled_at
+                .as_ref()
+                .is_some_and(|a| *a != state.address);
+            if stays || is_elsewhere || state.removed {
                 return false;
             }
             if let Some(old) = state.current.replace(newcomer) {
@@ -168,6 +213,12 @@ impl Peer {
 }
 
 impl PeerState {
+    /// Whether a connection is to be dialled.
+    fn wants_connection(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_none_or(|current| current.own_renewals < self.own_renewals)
+    }
+
     fn close_current(&mut self, reason: &str) {
         if let Some(current) = self.current.take() {
             let code = CloseCode::Moved.code();
@@ -176,14 +227,14 @@ impl PeerState {
     }
 }
 
-/// Dials whenever there is no connection, until the peer is removed.
+/// Dials whenever a connection is wanted, until the peer is removed.
 pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     let mut state = peer.state.subscribe();
     let mut backoff = Backoff::new(&shared.config);
     loop {
         let waiting = Instant::now();
         let address = match state
-            .wait_for(|state| state.removed || state.current.is_none())
+            .wait_for(|state| state.removed || state.wants_connection())
             .await
         {
             Ok(state) if !state.removed => state.address.clone(),
@@ -192,16 +243,26 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
         backoff.reset_after(waiting.elapsed());
         // Whatever changes the situation ends the dial or the pause after it.
         let changed = |state: &PeerState| {
-            state.removed || state.current.is_some() || state.address != address
+            state.removed || !state.wants_connection() || state.address != address
         };
+        let credentials = shared.credentials();
         let dialled = tokio::select! {
-            dialled = dial(&shared, &peer, &address, backoff.attempt) => dialled,
+            dialled = dial(&shared, &peer, &credentials, &address, backoff.attempt()) => dialled,
             _ = state.wait_for(changed) => continue,
         };
         match dialled {
             Ok(connection) => {
                 let begun = Instant::now();
-                link::run(&shared, connection, Some(peer.id)).await;
+                let dialled = Dialled {
+                    node: peer.id,
+                    address: address.clone(),
+                };
+                let ended = follow(&shared, dialled, &credentials, connection);
+                tokio::select! {
+                    _ = ended => {}
+                    // Another one is dialled while this one is still in use.
+                    _ = state.wait_for(|state| state.own_renewals > credentials.renewals) => {}
+                }
                 backoff.reset_after(begun.elapsed());
             }
             Err(reason) => {
@@ -215,9 +276,26 @@ pub(crate) async fn keep(shared: Arc<Shared>, peer: Arc<Peer>) {
     }
 }
 
+/// Runs a connection that we dialled; the receiver hears of its end.
+fn follow(
+    shared: &Arc<Shared>,
+    dialled: Dialled,
+    credentials: &Credentials,
+    connection: Connection,
+) -> oneshot::Receiver<()> {
+    let (end, ended) = oneshot::channel();
+    let (task, renewals) = (Arc::clone(shared), credentials.renewals);
+    shared.spawn(async move {
+        link::run(&task, connection, Some(dialled), renewals).await;
+        drop(end);
+    });
+    ended
+}
+
 async fn dial(
     shared: &Shared,
     peer: &Peer,
+    credentials: &Credentials,
     address: &str,
     attempt: u32,
 ) -> Result<Connection, String> {
@@ -225,19 +303,21 @@ async fn dial(
     let address = resolve(shared, address, attempt).await?;
     let connecting = shared
         .endpoint
-        .connect(address, SERVER_NAME)
+        .connect_with(credentials.dialling.clone(), address, SERVER_NAME)
         .map_err(|error| error.to_string())?;
     let limit = shared.config.handshake_timeout;
     match tokio::time::timeout(limit, connecting).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
-            count_handshake_failure(Direction::Outgoing);
             shared
                 .refusals
-                .record_end(Direction::Outgoing, Some(peer.id), address, &error);
+                .record_handshake(Direction::Outgoing, Some(peer.id), address, &error);
             Err(error.to_string())
         }
-        Err(_) => Err(format!("no answer from {address} within {limit:?}")),
+        Err(_) => {
+            count_handshake_failure(Direction::Outgoing, FailureReason::Timeout);
+            Err(format!("no answer from {address} within {limit:?}"))
+        }
     }
 }
 
@@ -258,15 +338,6 @@ async fn resolve(shared: &Shared, address: &str, attempt: u32) -> Result<SocketA
     }
 }
 
-pub(crate) fn count_handshake_failure(direction: Direction) {
-    let direction = match direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-    };
-    metrics::counter!("raft_transport_handshake_failures_total", "direction" => direction)
-        .increment(1);
-}
-
 pub(crate) fn count_dropped(class: MessageClass, reason: &'static str, count: u64) {
     if count > 0 {
         let class = class_name(class);
@@ -280,75 +351,5 @@ pub(crate) const fn class_name(class: MessageClass) -> &'static str {
         MessageClass::Control => "control",
         MessageClass::Append => "append",
         MessageClass::Snapshot => "snapshot",
-    }
-}
-
-/// Pauses between dials: doubling, bounded, and never the same on two nodes.
-struct Backoff {
-    attempt: u32,
-    min: Duration,
-    max: Duration,
-}
-
-impl Backoff {
-    const fn new(config: &QuicConfig) -> Self {
-        Self {
-            attempt: 0,
-            min: config.backoff_min,
-            max: config.backoff_max,
-        }
-    }
-
-    /// Starts afresh after a connection that lived this long, if that was long.
-    fn reset_after(&mut self, life: Duration) {
-        if life > GOOD_LIFE {
-            self.attempt = 0;
-        }
-    }
-
-    /// The next pause: between half and all of the current step.
-    fn pause(&mut self) -> Duration {
-        const STEPS: u64 = 1024;
-        let doubled = self.min.saturating_mul(1 << self.attempt.min(16));
-        self.attempt = self.attempt.saturating_add(1);
-        let step = doubled.min(self.max);
-        let jitter = u32::try_from(random() % STEPS).expect("below 1024");
-        step / 2 + step / 2 * jitter / u32::try_from(STEPS).expect("is 1024")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_within_their_jitter_up_to_the_longest() {
-        let mut backoff = Backoff {
-            attempt: 0,
-            min: Duration::from_millis(20),
-            max: Duration::from_secs(1),
-        };
-
-        for step in [20, 40, 80, 160, 320, 640, 1000, 1000] {
-            let (pause, step) = (backoff.pause(), Duration::from_millis(step));
-            assert!(pause >= step / 2 && pause <= step, "{pause:?} of {step:?}");
-        }
-        backoff.attempt = u32::MAX;
-        assert!(backoff.pause() <= backoff.max);
-    }
-
-    #[test]
-    fn a_long_life_ends_the_growth_of_pauses_and_a_short_one_does_not() {
-        let mut backoff = Backoff {
-            attempt: 5,
-            min: Duration::from_millis(20),
-            max: Duration::from_secs(1),
-        };
-
-        backoff.reset_after(Duration::from_millis(10));
-        assert_eq!(backoff.attempt, 5);
-        backoff.reset_after(GOOD_LIFE * 2);
-
-        assert_eq!(backoff.attempt, 0);
     }
 }

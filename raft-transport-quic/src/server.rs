@@ -7,9 +7,12 @@ use quinn::Incoming;
 use raft_core::{Envelope, GroupId, NodeId};
 
 use crate::error::{Direction, Refusal};
+use crate::half_open::{HalfOpen, Place};
 use crate::link;
-use crate::peer::{count_dropped, count_handshake_failure};
+use crate::peer::count_dropped;
 use crate::shared::Shared;
+use crate::telemetry::{FailureReason, count_handshake_failure};
+use crate::tls;
 
 /// From so many connections on, a stranger must first prove its address.
 const CROWDED: usize = 256;
@@ -18,6 +21,7 @@ const FULL: usize = 1024;
 
 /// Accepts until the endpoint closes.
 pub(crate) async fn accept(shared: Arc<Shared>) {
+    let half_open = HalfOpen::default();
     while let Some(incoming) = shared.endpoint.accept().await {
         let connections = shared.endpoint.open_connections();
         if connections >= FULL {
@@ -30,25 +34,34 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
             }
             continue;
         }
-        let task = greet(Arc::clone(&shared), incoming);
+        let Some(place) = half_open.enter(incoming.remote_address().ip()) else {
+            incoming.refuse();
+            continue;
+        };
+        let task = greet(Arc::clone(&shared), incoming, place);
         shared.spawn(task);
     }
 }
 
-async fn greet(shared: Arc<Shared>, incoming: Incoming) {
+async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
     let address = incoming.remote_address();
+    let credentials = shared.credentials();
+    let Ok(connecting) = incoming.accept_with(Arc::clone(&credentials.accepting)) else {
+        return;
+    };
     let limit = shared.config.handshake_timeout;
-    match tokio::time::timeout(limit, incoming.into_future()).await {
-        Ok(Ok(connection)) => link::run(&shared, connection, None).await,
+    let outcome = tokio::time::timeout(limit, connecting).await;
+    drop(place);
+    match outcome {
+        Ok(Ok(connection)) => link::run(&shared, connection, None, credentials.renewals).await,
         Ok(Err(error)) => {
-            count_handshake_failure(Direction::Incoming);
             tracing::debug!(%address, %error, "handshake failed");
             shared
                 .refusals
-                .record_end(Direction::Incoming, None, address, &error);
+                .record_handshake(Direction::Incoming, None, address, &error);
         }
         Err(_) => {
-            count_handshake_failure(Direction::Incoming);
+            count_handshake_failure(Direction::Incoming, FailureReason::Timeout);
             tracing::debug!(%address, ?limit, "handshake took too long");
         }
     }
@@ -96,10 +109,13 @@ fn deliver_to(shared: &Shared, group: GroupId, batch: Vec<Envelope>) {
 
 fn report_forgery(shared: &Shared, link: &link::Link, claimed: NodeId) {
     let peer = link.peer.id;
+    let shown = tls::peer_shown(&link.connection);
     shared.refusals.record(Refusal {
         direction: link.direction,
         peer: Some(peer),
         address: link.connection.remote_address(),
-        reason: format!("we dropped a message in the name of {claimed}, sent by {peer}"),
+        reason: format!(
+            "we dropped a message in the name of {claimed}, sent by {peer} with the {shown}"
+        ),
     });
 }

@@ -10,7 +10,10 @@ use raft_core::{GroupId, Inbox, MemberInfo, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::certificates::NodeCertificates;
 use crate::config::QuicConfig;
+use crate::credentials::Credentials;
+use crate::error::CertificateError;
 use crate::identity::Identity;
 use crate::peer::{self, Peer};
 use crate::refusals::Refusals;
@@ -21,9 +24,10 @@ use crate::wire::TransferId;
 pub(crate) struct Shared {
     pub(crate) config: QuicConfig,
     pub(crate) own: Identity,
-    /// Drawn at each start; see [`Hello`](crate::wire::Hello).
+    /// Drawn at each start; see [`Hello`](crate::hello::Hello).
     pub(crate) boot: u64,
     pub(crate) endpoint: quinn::Endpoint,
+    credentials: watch::Sender<Arc<Credentials>>,
     pub(crate) refusals: Refusals,
     /// Snapshots that come in.
     pub(crate) transfers: Transfers,
@@ -39,13 +43,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: QuicConfig, own: Identity, endpoint: quinn::Endpoint) -> Self {
+    pub(crate) fn new(
+        config: QuicConfig,
+        own: Identity,
+        endpoint: quinn::Endpoint,
+        credentials: Credentials,
+    ) -> Self {
         Self {
             snapshot_pace: Pace::new(config.snapshot_rate),
             config,
             own,
             boot: random(),
             endpoint,
+            credentials: watch::Sender::new(Arc::new(credentials)),
             refusals: Refusals::default(),
             transfers: Transfers::default(),
             snapshots_sent: AtomicU64::new(0),
@@ -55,6 +65,38 @@ impl Shared {
             tasks: Mutex::default(),
             stopped: watch::Sender::new(false),
         }
+    }
+
+    /// What handshakes are made with from now on.
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.borrow())
+    }
+
+    /// The same, with word of each change.
+    pub(crate) fn watch_credentials(&self) -> watch::Receiver<Arc<Credentials>> {
+        self.credentials.subscribe()
+    }
+
+    /// Puts others in their place, if they are fit for use.
+    pub(crate) fn reload(
+        &self,
+        certificates: NodeCertificates,
+    ) -> Result<Arc<Credentials>, CertificateError> {
+        let mut outcome = Ok(());
+        self.credentials.send_if_modified(|current| {
+            match current.renewed(certificates, &self.own) {
+                Ok(next) => *current = Arc::new(next),
+                Err(error) => outcome = Err(error),
+            }
+            outcome.is_ok()
+        });
+        outcome?;
+        let current = self.credentials();
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        for peer in peers.values() {
+            peer.renew(current.renewals);
+        }
+        Ok(current)
     }
 
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
@@ -96,6 +138,7 @@ impl Shared {
                 peer.set_address(address);
             } else {
                 let peer = Arc::new(Peer::new(node, address, &self.config));
+                peer.renew(self.credentials.borrow().renewals);
                 peers.insert(node, Arc::clone(&peer));
                 self.spawn(peer::keep(Arc::clone(self), peer));
             }

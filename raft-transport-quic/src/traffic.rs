@@ -1,26 +1,35 @@
 //! Counts frames and their bytes.
 
 use metrics::Counter;
+use raft_core::{MessageClass, NodeId};
 
-/// One direction's counters, looked up once for many frames.
+use crate::peer::class_name;
+
+/// The counters of one direction, class and peer, looked up once for many frames.
 pub(crate) struct Traffic {
     frames: Counter,
     bytes: Counter,
 }
 
 impl Traffic {
-    pub(crate) fn sent() -> Self {
-        Self::new("sent")
+    pub(crate) fn sent(class: MessageClass, peer: NodeId) -> Self {
+        Self::new("sent", class, peer)
     }
 
-    pub(crate) fn received() -> Self {
-        Self::new("received")
+    pub(crate) fn received(class: MessageClass, peer: NodeId) -> Self {
+        Self::new("received", class, peer)
     }
 
-    fn new(direction: &'static str) -> Self {
+    /// The peer's certificate was checked: strangers add no labels.
+    fn new(direction: &'static str, class: MessageClass, peer: NodeId) -> Self {
+        let labels = [
+            ("direction", direction.to_owned()),
+            ("class", class_name(class).to_owned()),
+            ("peer", peer.get().to_string()),
+        ];
         Self {
-            frames: metrics::counter!("raft_transport_frames_total", "direction" => direction),
-            bytes: metrics::counter!("raft_transport_bytes_total", "direction" => direction),
+            frames: metrics::counter!("raft_transport_frames_total", &labels),
+            bytes: metrics::counter!("raft_transport_bytes_total", &labels),
         }
     }
 

@@ -56,17 +56,10 @@ pub enum WireError {
     Unencodable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// First words of each side on a new connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-pub struct Hello {
-    /// Drawn at each start: tells a restarted peer from one that dialled twice.
-    pub boot: u64,
-}
-
 /// Names the transfer of one snapshot, over however many streams it takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct TransferId {
-    /// The sender's start; see [`Hello`].
+    /// The sender's start; see [`Hello`](crate::hello::Hello).
     pub boot: u64,
     /// Rises with each transfer of that start.
     pub sequence: u64,

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: lets libFuzzer search for inputs that break a replica.
+//! `cargo xtask fuzz`: lets libFuzzer search for inputs that break a replica, or
+//! the decoders of what peers send.
 //!
 //! Needs what builds the workspace and nothing more: the stable toolchain, and a
 //! C++ compiler, by which libFuzzer itself is compiled. There is no sanitizer:
@@ -15,8 +16,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{prerequisites, util};
 
-/// The package with the targets; it is no member of the workspace.
-const PACKAGE: &str = "raft-core/fuzz";
+/// The packages with targets; they are no members of the workspace.
+const PACKAGES: [&str; 2] = ["raft-core/fuzz", "raft-transport-quic/fuzz"];
 
 /// What tells libFuzzer which code an input runs through.
 const INSTRUMENTATION: [&str; 7] = [
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     /// For how long
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Which target, of those in raft-core/fuzz/fuzz_targets
+    /// Which target: `raft` of raft-core, or `decoders` of raft-transport-quic
     #[arg(long, default_value = "raft")]
     target: String,
     /// Run this one input again, and nothing else
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Builds the target and answers where it is.
 fn build(target: &str) -> Result<PathBuf> {
     let (host, folder) = (host()?, util::target_dir()?.join("fuzz"));
-    let manifest = format!("{PACKAGE}/Cargo.toml");
+    let manifest = format!("{}/Cargo.toml", package_of(target)?);
     // With a target named, build scripts and macros are not instrumented.
     let mut command = util::cargo(["build", "--release", "--locked", "--bin", target]);
     command
@@ -92,6 +93,18 @@ fn build(target: &str) -> Result<PathBuf> {
     Ok(folder.join(host).join("release").join(target))
 }
 
+/// The package in which a target is.
+fn package_of(target: &str) -> Result<&'static str> {
+    let has = |package: &&&str| {
+        let file = format!("{package}/fuzz_targets/{target}.rs");
+        util::workspace_root().join(file).is_file()
+    };
+    match PACKAGES.iter().find(has) {
+        Some(package) => Ok(package),
+        None => bail!("no target `{target}` in {}", PACKAGES.join(" or ")),
+    }
+}
+
 fn host() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = util::output_of(Command::new(compiler).arg("-vV"))?;
@@ -101,7 +114,7 @@ fn host() -> Result<String> {
 
 /// Lets libFuzzer run to its end, and shows of its many lines those that matter.
 fn search(command: &mut Command, arguments: &Arguments) -> Result<Findings> {
-    let package = util::workspace_root().join(PACKAGE);
+    let package = util::workspace_root().join(package_of(&arguments.target)?);
     let corpus = package.join("corpus").join(&arguments.target);
     let artifacts = package.join("artifacts").join(&arguments.target);
     for folder in [&corpus, &artifacts] {
@@ -211,6 +224,13 @@ mod tests {
         assert!(text.ends_with(
             "cargo xtask fuzz --target raft --replay raft-core/fuzz/artifacts/raft/crash-1"
         ));
+    }
+
+    #[test]
+    fn targets_are_found_in_their_packages() {
+        assert_eq!(package_of("raft").unwrap(), PACKAGES[0]);
+        assert_eq!(package_of("decoders").unwrap(), PACKAGES[1]);
+        assert!(package_of("nothing").is_err());
     }
 
     #[test]

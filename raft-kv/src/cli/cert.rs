@@ -1,7 +1,11 @@
-//! `raft-kv cert`: certificates of an authority of one's own, for development.
+//! `raft-kv cert`: an authority of one's own, certificates of the nodes, and the
+//! list of those that are not good any more. For development.
 //!
 //! The authority's key stays in the directory, so that nodes that join later get
 //! certificates from the same authority.
+
+mod authority;
+mod revoke;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,16 +16,45 @@ use raft_transport_quic::{CertificateError, DevAuthority, NodeCertificates};
 
 const AUTHORITY: &str = "ca.pem";
 const AUTHORITY_KEY: &str = "ca.key";
+const REVOKED: &str = "revoked.pem";
 
-/// The arguments.
+/// The arguments. Without a verb, as `node`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
-    /// Where to put node-N.pem and node-N.key, and ca.pem and ca.key unless they are there
+    /// What to do.
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Which certificates to make.
+    #[command(flatten)]
+    nodes: Option<NodeArguments>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make an authority, its successor, or let its predecessor go
+    Authority(authority::Arguments),
+    /// Make certificates of nodes, and an authority unless there is one
+    Node(NodeArguments),
+    /// Declare certificates of nodes not good any more
+    Revoke(revoke::Arguments),
+}
+
+/// Where the files are, and whose.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Directory of ca.pem, ca.key, node-N.pem, node-N.key and revoked.pem
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Number or name of the cluster, as in its configuration
     #[arg(long, value_name = "NUMBER|NAME")]
     cluster: ClusterId,
+}
+
+#[derive(Debug, clap::Args)]
+struct NodeArguments {
+    #[command(flatten)]
+    place: Place,
     /// Numbers of the nodes
     #[arg(
         long,
@@ -31,6 +64,9 @@ pub(crate) struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     nodes: Vec<u64>,
+    /// Replace certificates that are there
+    #[arg(long)]
+    renew: bool,
 }
 
 /// Why certificates were not made.
@@ -45,7 +81,7 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// There are certificates already.
-    #[error("{} is there already; choose another directory, or remove it first", path.display())]
+    #[error("{} is there already; choose another directory, or give --renew for another certificate of the node", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
@@ -72,51 +108,101 @@ pub(crate) enum Error {
         /// The cluster it names.
         found: String,
     },
+    /// An authority is there, or one on its way out.
+    #[error("{} is there already; {hint}", path.display())]
+    AuthorityExists {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// There is no authority on its way out.
+    #[error("{} is not there, no authority is on its way out", path.display())]
+    NoPredecessor {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file to read cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// They cannot be made.
     #[error(transparent)]
     Make(#[from] CertificateError),
 }
 
-/// Makes them.
+/// Does what is asked for, and says where the files are.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    make(&arguments.out, &arguments.cluster, &arguments.nodes)?;
-    println!(
-        "certificates of cluster {} are in {}",
-        arguments.cluster,
-        arguments.out.display()
-    );
-    Ok(())
+    match (&arguments.verb, &arguments.nodes) {
+        (Some(Verb::Authority(arguments)), _) => authority::run(arguments),
+        (Some(Verb::Revoke(arguments)), _) => revoke::run(arguments),
+        (Some(Verb::Node(nodes)), _) | (None, Some(nodes)) => {
+            let Place { out, cluster } = &nodes.place;
+            if nodes.renew {
+                renew(out, cluster, &nodes.nodes)?;
+            } else {
+                make(out, cluster, &nodes.nodes)?;
+            }
+            println!("certificates of cluster {cluster} are in {}", out.display());
+            Ok(())
+        }
+        (None, None) => unreachable!("arguments are required where there is no verb"),
+    }
 }
 
 /// Writes for each node `node-N.pem` and `node-N.key` into `out`, signed by the
 /// authority that is there, or by a new one: `ca.pem` and `ca.key`.
 pub(super) fn make(out: &Path, cluster: &ClusterId, nodes: &[u64]) -> Result<(), Error> {
-    std::fs::create_dir_all(out).map_err(|source| Error::Write {
-        path: out.to_owned(),
-        source,
-    })?;
-    let certificate = out.join(AUTHORITY);
-    let is_new = !certificate.exists();
+    create(out)?;
+    let is_new = !out.join(AUTHORITY).exists();
     let authority = if is_new {
         DevAuthority::new(cluster.name())?
     } else {
         load(out, cluster)?
     };
+    issue(&authority, out, nodes, write)?;
+    if is_new {
+        save(&authority, out)?;
+    }
+    Ok(())
+}
+
+/// Puts other certificates in the place of those of the nodes.
+fn renew(out: &Path, cluster: &ClusterId, nodes: &[u64]) -> Result<(), Error> {
+    issue(&load(out, cluster)?, out, nodes, replace)
+}
+
+type Put = fn(PathBuf, &str, u32) -> Result<(), Error>;
+
+fn issue(authority: &DevAuthority, out: &Path, nodes: &[u64], put: Put) -> Result<(), Error> {
     for &node in nodes {
         let pem = authority.node(NodeId::new(node))?;
-        write(
+        put(
             out.join(format!("node-{node}.pem")),
             &pem.certificate,
             0o644,
         )?;
-        write(out.join(format!("node-{node}.key")), &pem.key, 0o600)?;
-    }
-    if is_new {
-        write(out.join(AUTHORITY_KEY), authority.ca_key_pem(), 0o600)?;
-        // Last: where it is, the rest is too.
-        write(certificate, authority.ca_pem(), 0o644)?;
+        put(out.join(format!("node-{node}.key")), &pem.key, 0o600)?;
     }
     Ok(())
+}
+
+/// Writes a new authority's files.
+fn save(authority: &DevAuthority, out: &Path) -> Result<(), Error> {
+    write(out.join(AUTHORITY_KEY), authority.ca_key_pem(), 0o600)?;
+    // Last: where it is, the rest is too.
+    write(out.join(AUTHORITY), authority.ca_pem(), 0o644)
+}
+
+fn create(out: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(out).map_err(|source| Error::Write {
+        path: out.to_owned(),
+        source,
+    })
 }
 
 /// The authority of `out`, made by an earlier call.
@@ -173,6 +259,17 @@ fn write(path: PathBuf, text: &str, mode: u32) -> Result<(), Error> {
         io::ErrorKind::AlreadyExists => Error::Exists { path },
         _ => Error::Write { path, source },
     })
+}
+
+/// Writes a file in the place of another, at no moment half.
+fn replace(path: PathBuf, text: &str, mode: u32) -> Result<(), Error> {
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // Left by a call that was interrupted.
+    let _ = std::fs::remove_file(&beside);
+    write(beside.clone(), text, mode)?;
+    std::fs::rename(&beside, &path).map_err(|source| Error::Write { path, source })
 }
 
 #[cfg(test)]

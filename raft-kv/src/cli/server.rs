@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use raft_kv::config::{Config, ConfigError, LogFormat, Settings};
 use raft_kv::server::{self, ServerError};
-use raft_kv::shutdown::{self, Signals};
+use raft_kv::shutdown::{self, Hangups, Signals};
+use tokio::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 
 /// The arguments: where the file is, and each of its keys.
@@ -56,7 +57,9 @@ pub(crate) async fn run(arguments: Box<Arguments>) -> Result<(), Error> {
             () = shutdown::abandoned(), if arguments.stop_with_stdin => {}
         }
     };
-    Ok(server::run(config, stop).await?)
+    let hangups = Mutex::new(Hangups::catch().map_err(Error::Signals)?);
+    let reload = || async { hangups.lock().await.received().await };
+    Ok(server::run_and_reload(config, stop, reload).await?)
 }
 
 fn start_logging(config: &Config) -> Result<(), Error> {

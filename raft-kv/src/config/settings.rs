@@ -108,6 +108,14 @@ pub struct TlsSettings {
         value_name = "FILE"
     )]
     pub key: Option<PathBuf>,
+    /// Lists of revoked certificates (CRL, PEM) [default: none is revoked]
+    #[arg(
+        long = "tls-revoked",
+        id = "tls_revoked",
+        env = "RAFT_KV_TLS_REVOKED",
+        value_name = "FILE"
+    )]
+    pub revoked: Option<PathBuf>,
 }
 
 impl Settings {
@@ -167,13 +175,14 @@ impl Settings {
 
 impl TlsSettings {
     /// The keys of the table.
-    pub(super) const KEYS: [&str; 3] = ["ca", "certificate", "key"];
+    pub(super) const KEYS: [&str; 4] = ["ca", "certificate", "key", "revoked"];
 
     fn over(self, below: Self) -> Self {
         Self {
             ca: self.ca.or(below.ca),
             certificate: self.certificate.or(below.certificate),
             key: self.key.or(below.key),
+            revoked: self.revoked.or(below.revoked),
         }
     }
 }

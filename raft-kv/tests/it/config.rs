@@ -43,7 +43,7 @@ fn run(mut command: Command) -> Output {
 }
 
 /// A file that is right, made from settings that are.
-fn file(settings: &Settings) -> String {
+pub(crate) fn file(settings: &Settings) -> String {
     format!(
         "node_id = {}\ncluster = {CLUSTER:?}\ndata_dir = {:?}\nlisten_client = \"{}\"\n\
          listen_peer = \"{}\"\n[tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n",

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api;
+mod certificates;
 mod cluster;
 mod config;
 mod http;

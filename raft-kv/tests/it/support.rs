@@ -12,7 +12,7 @@ use raft_kv::proto::etcdserverpb::cluster_client::ClusterClient;
 use raft_kv::proto::etcdserverpb::kv_client::KvClient;
 use raft_kv::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use raft_kv::server::{Server, ServerError};
-use raft_transport_quic::DevAuthority;
+use raft_transport_quic::{DevAuthority, QuicNetwork};
 use rocksdb::{DB, Options};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -116,6 +116,23 @@ impl TestCluster {
     pub(crate) async fn stop(&mut self, place: usize) {
         let server = self.nodes[place].server.take().expect("the node runs");
         server.stop().await;
+    }
+
+    /// The authority that signed the nodes' certificates.
+    pub(crate) const fn authority(&self) -> &DevAuthority {
+        &self.authority
+    }
+
+    /// The directory with the certificate files of the node at `place`.
+    pub(crate) fn home(&self, place: usize) -> &Path {
+        let ca = self.nodes[place].settings.tls.ca.as_deref();
+        ca.and_then(Path::parent).expect("every node has one")
+    }
+
+    /// The connections of the server at `place`.
+    pub(crate) fn network(&self, place: usize) -> &QuicNetwork {
+        let server = self.nodes[place].server.as_ref();
+        server.expect("the node runs").network()
     }
 
     /// The Raft node of the server at `place`.
@@ -250,6 +267,7 @@ pub(crate) fn certificates(authority: &DevAuthority, node: u64, home: &Path) -> 
         ca: file("ca.pem"),
         certificate: file("node.pem"),
         key: file("node.key"),
+        revoked: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream};
-use raft_core::{SnapshotReader, StorageError, async_trait};
+use raft_core::{MessageClass, NodeId, SnapshotReader, StorageError, async_trait};
 use tokio::sync::{mpsc, watch};
 
 use super::transfer::State;
@@ -25,6 +25,7 @@ pub(super) struct Intake {
     pieces: mpsc::Sender<Piece>,
     received: SnapshotEnd,
     is_whole: bool,
+    traffic: Traffic,
 }
 
 /// What came of reading a stream.
@@ -42,12 +43,13 @@ pub(super) enum Taken {
 }
 
 /// An intake, and the reader at its other end.
-pub(super) fn open(state: watch::Receiver<State>) -> (Intake, ChunkReader) {
+pub(super) fn open(from: NodeId, state: watch::Receiver<State>) -> (Intake, ChunkReader) {
     let (pieces, incoming) = mpsc::channel(1);
     let intake = Intake {
         pieces,
         received: SnapshotEnd::default(),
         is_whole: false,
+        traffic: Traffic::received(MessageClass::Snapshot, from),
     };
     let reader = ChunkReader {
         pieces: incoming,
@@ -82,7 +84,7 @@ impl Intake {
         };
         let taken = match &piece {
             Piece::Chunk(data) => {
-                Traffic::received().count(data.len());
+                self.traffic.count(data.len());
                 self.received.chunks += 1;
                 self.received.bytes += data.len() as u64;
                 Taken::Chunk(data.len())

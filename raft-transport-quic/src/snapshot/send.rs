@@ -172,7 +172,7 @@ impl Outgoing {
         };
         let bytes = stream.unwritten.iter().map(Bytes::len).sum();
         pace.sent(bytes);
-        Traffic::sent().count(bytes);
+        Traffic::sent(MessageClass::Snapshot, self.peer).count(bytes);
         Ok(())
     }
 

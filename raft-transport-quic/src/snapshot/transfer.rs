@@ -151,7 +151,7 @@ pub(super) fn refusal(reason: &str) -> SnapshotReply {
 impl Transfer {
     fn new(begin: SnapshotBegin) -> (Arc<Self>, ChunkReader) {
         let state = watch::Sender::new(State::default());
-        let (intake, reader) = intake::open(state.subscribe());
+        let (intake, reader) = intake::open(begin.header().from.node, state.subscribe());
         let transfer = Self {
             begin,
             intake: AsyncMutex::new(intake),

@@ -5,19 +5,27 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+mod alone;
 mod bulk;
 mod conformance;
 mod duties;
 mod ether;
+mod hostile;
 mod identity;
+mod log;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod namespaces;
 mod reconnect;
 mod relay;
+mod reload;
 mod resume;
 mod sample;
 mod snapshot;
+mod stranger;
 mod support;
+mod trust;
+mod versions;
 mod weather;
 mod wire_format;
 mod wire_messages;
