@@ -26,6 +26,7 @@ const DEFAULT_MAX_REQUEST_BYTES: usize = 3 << 19;
 const MAX_REQUEST_BYTES_LIMIT: usize = 8 << 20;
 /// etcd's limit of a transaction.
 const DEFAULT_MAX_TXN_OPS: usize = 128;
+const MIB: u64 = 1 << 20;
 
 /// The checked configuration of one node.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Most operations in one transaction.
     pub max_txn_ops: usize,
+    /// Most bytes a second that the node sends in snapshots; nothing for no limit.
+    pub snapshot_bytes_per_second: Option<u64>,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged: a level or a filter.
@@ -154,6 +157,7 @@ impl Config {
                 .max_request_bytes
                 .unwrap_or(DEFAULT_MAX_REQUEST_BYTES),
             max_txn_ops: settings.max_txn_ops.unwrap_or(DEFAULT_MAX_TXN_OPS),
+            snapshot_bytes_per_second: settings.snapshot_bytes_per_second,
             log_format: settings.log_format.unwrap_or_default(),
             log_level: settings.log_level.unwrap_or_else(|| "info".to_owned()),
         };
@@ -180,6 +184,13 @@ impl Config {
         ];
         if let Some((key, _)) = limits.into_iter().find(|&(_, is_zero)| is_zero) {
             return Err(invalid(key, "must not be 0"));
+        }
+        if self
+            .snapshot_bytes_per_second
+            .is_some_and(|rate| rate < MIB)
+        {
+            let reason = format!("must not be below {MIB}: a snapshot would take too long");
+            return Err(invalid("snapshot_bytes_per_second", reason));
         }
         if self.max_request_bytes > MAX_REQUEST_BYTES_LIMIT {
             let reason = format!(

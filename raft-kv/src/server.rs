@@ -226,7 +226,8 @@ fn bind_peers(config: &Config) -> Result<(Arc<QuicNetwork>, Arc<CertificateFiles
     let certificates = certificates::load(&config.tls)
         .map_err(|source| ServerError::Certificates(Box::new(source)))?;
     let cluster = config.cluster.name();
-    let quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
+    let mut quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
+    quic.snapshot_rate = config.snapshot_bytes_per_second;
     let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
     let files = CertificateFiles::new(config.tls.clone(), stamps, Arc::clone(&network));
     // Peers may dial before the node has read who they are; it will know better later.

@@ -64,6 +64,8 @@ pub(crate) struct Cluster {
     /// Whether the nodes outlive us.
     detached: bool,
     members: Vec<Member>,
+    /// What stands at the beginning of each node's configuration.
+    settings: String,
     /// Between the nodes, if something is.
     proxy: Option<Proxy>,
 }
@@ -164,6 +166,7 @@ impl Cluster {
             target_dir,
             detached,
             proxy: None,
+            settings: String::new(),
         };
         for member in &cluster.members {
             cluster.write_configuration(member, false)?;
@@ -179,6 +182,7 @@ impl Cluster {
         let mut all: Vec<_> = all.map(|m| (m.number, self.seen_by_others(m))).collect();
         all.sort_unstable_by_key(|&(number, _)| number);
         let text = configuration(&self.dir, member.number, member.ports, &all, joins);
+        let text = format!("{}{text}", self.settings);
         fs::write(folder.join("node.toml"), text)?;
         Ok(())
     }

@@ -11,6 +11,7 @@ mod demo;
 mod determinism;
 mod explore;
 mod fuzz;
+mod join;
 mod load;
 mod members;
 mod mistakes;
@@ -73,6 +74,8 @@ enum Verb {
     KillLoop(soak::KillLoopArguments),
     /// Adds, promotes, removes and replaces members under load; no write may fail without a reason
     Members(members::Arguments),
+    /// A node joins by snapshot; small writes may take twice as long meanwhile, not more
+    Join(join::Arguments),
     /// Freezes the leader under load; no read may be stale, no write lost
     Pause(pause::Arguments),
     /// Cuts the power of all disks, fills them, and damages them; nothing may be lost
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::KillLoop(arguments) => soak::kill_loop(&arguments),
         Verb::Members(arguments) => members::run(&arguments),
+        Verb::Join(arguments) => join::run(&arguments),
         Verb::Pause(arguments) => pause::run(&arguments),
         Verb::Torture(arguments) => torture::run(&arguments),
         Verb::Storm(arguments) => storm::run(&arguments),

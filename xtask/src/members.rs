@@ -79,7 +79,7 @@ fn check_state(cluster: &Cluster) -> Result<()> {
 }
 
 /// Parses a number of bytes, with a unit or without.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no size; write it as 64MiB or 1GiB");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &text[digits.len()..] {

@@ -72,6 +72,9 @@ pub struct Settings {
     /// Most operations in one transaction [default: 128]
     #[arg(long, env = "RAFT_KV_MAX_TXN_OPS", value_name = "N")]
     pub max_txn_ops: Option<usize>,
+    /// Most bytes a second that the node sends in snapshots [default: no limit]
+    #[arg(long, env = "RAFT_KV_SNAPSHOT_BYTES_PER_SECOND", value_name = "N")]
+    pub snapshot_bytes_per_second: Option<u64>,
     /// How logs are written [default: text]
     #[arg(long, env = "RAFT_KV_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -120,7 +123,7 @@ pub struct TlsSettings {
 
 impl Settings {
     /// The keys of the top level.
-    pub(super) const KEYS: [&str; 19] = [
+    pub(super) const KEYS: [&str; 20] = [
         "node_id",
         "name",
         "cluster",
@@ -138,6 +141,7 @@ impl Settings {
         "request_timeout",
         "max_request_bytes",
         "max_txn_ops",
+        "snapshot_bytes_per_second",
         "log_format",
         "log_level",
     ];
@@ -167,6 +171,9 @@ impl Settings {
             request_timeout: self.request_timeout.or(below.request_timeout),
             max_request_bytes: self.max_request_bytes.or(below.max_request_bytes),
             max_txn_ops: self.max_txn_ops.or(below.max_txn_ops),
+            snapshot_bytes_per_second: self
+                .snapshot_bytes_per_second
+                .or(below.snapshot_bytes_per_second),
             log_format: self.log_format.or(below.log_format),
             log_level: self.log_level.or(below.log_level),
         }

@@ -27,6 +27,17 @@ impl Ports {
 }
 
 impl Cluster {
+    /// A new, empty cluster whose nodes, later ones too, have these settings beside.
+    pub(crate) fn fresh_with(name: &str, settings: &str) -> Result<Self> {
+        let mut cluster = Self::empty(name)?;
+        cluster.settings = settings.to_owned();
+        for member in &cluster.members {
+            cluster.write_configuration(member, false)?;
+        }
+        cluster.begin()?;
+        Ok(cluster)
+    }
+
     /// Starts a node that the cluster has added as `number`.
     pub(crate) fn join(&mut self, number: u64, ports: Ports) -> Result<()> {
         let process = Process::new(self.dir.join(format!("node-{number}")));
