@@ -75,10 +75,8 @@ impl Intake {
 
     /// The next change that can be written now.
     pub(crate) fn try_next(&mut self) -> Option<Handed> {
-        if let Some((change, _)) = self.put_off.front()
-            && self.has_room_for(change.bytes())
-        {
-            let handed = self.put_off.pop_front();
+        if let Some(place) = self.first_that_passes() {
+            let handed = self.put_off.remove(place);
             if self.put_off.is_empty() {
                 self.has_room_again();
             }
@@ -127,12 +125,8 @@ impl Intake {
 
     /// Lets a change pass, or puts it off.
     fn admit(&mut self, handed: Handed) -> Option<Handed> {
-        let change = &handed.0;
-        let log = change.log();
-        let mut before = self.put_off.iter();
-        let follows = log.is_some() && before.any(|(other, _)| other.log() == log);
-        let bytes = change.bytes();
-        if !follows && (bytes == 0 || self.has_room_for(bytes)) {
+        let follows = self.follows(&handed.0, self.put_off.len());
+        if !follows && self.has_room_for(handed.0.bytes()) {
             return Some(handed);
         }
         self.is_full();
@@ -140,8 +134,28 @@ impl Intake {
         None
     }
 
+    /// The place of the first of those put off that need not wait any more: the first of
+    /// all, once there is room for it, or one that needs none.
+    fn first_that_passes(&mut self) -> Option<usize> {
+        let first = self.put_off.front()?.0.bytes();
+        if self.has_room_for(first) {
+            return Some(0);
+        }
+        (1..self.put_off.len()).find(|&place| {
+            let change = &self.put_off[place].0;
+            change.bytes() == 0 && !self.follows(change, place)
+        })
+    }
+
+    /// Whether one of those put off before `place` changes the same log.
+    fn follows(&self, change: &Change, place: usize) -> bool {
+        let log = change.log();
+        let mut before = self.put_off.iter().take(place);
+        log.is_some() && before.any(|(other, _)| other.log() == log)
+    }
+
     fn has_room_for(&mut self, bytes: usize) -> bool {
-        self.condition.is_closed() || self.room.takes(bytes)
+        bytes == 0 || self.condition.is_closed() || self.room.takes(bytes)
     }
 
     fn is_full(&self) {
@@ -150,5 +164,83 @@ impl Intake {
 
     fn has_room_again(&self) {
         self.condition.set_waiting(false, self.room.free());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use raft_core::{AppendBatch, Entry, GroupId, LogBounds, LogId, LogSlice};
+
+    use super::*;
+    use crate::group::{Group, RecentBudget};
+
+    /// An intake before a disk without room, and the other end of its queue.
+    fn before_a_full_disk() -> (Sender<Handed>, Intake) {
+        let (sender, queue) = channel();
+        let condition = Arc::<Condition>::default();
+        let room = Room::without_space(Arc::clone(&condition));
+        (sender, Intake::new(queue, room, condition))
+    }
+
+    fn log(id: u64) -> Arc<Group> {
+        let bounds = LogBounds::default();
+        let budget = RecentBudget::new(0);
+        Arc::new(Group::new(GroupId::new(id), bounds, false, budget))
+    }
+
+    fn append(log: &Arc<Group>) -> Change {
+        let entries = vec![Entry::blank(LogId::new(1, 1))];
+        let batch = AppendBatch {
+            truncate_from: None,
+            entries: LogSlice::new(entries).unwrap(),
+        };
+        Change::Append(Arc::clone(log), batch)
+    }
+
+    fn vote() -> Change {
+        Change::Vote {
+            group: GroupId::new(1),
+            vote: Vec::new(),
+            mark: Vec::new(),
+        }
+    }
+
+    fn hand_in(queue: &Sender<Handed>, change: Change) {
+        queue.send((change, oneshot::channel().0)).unwrap();
+    }
+
+    fn doing(handed: Option<Handed>) -> Option<&'static str> {
+        handed.map(|(change, _)| change.doing())
+    }
+
+    #[test]
+    fn what_needs_no_room_passes_appends_that_wait() {
+        let (queue, mut intake) = before_a_full_disk();
+        hand_in(&queue, append(&log(1)));
+        hand_in(&queue, vote());
+
+        assert_eq!(doing(intake.try_next()), Some("saving the vote"));
+        assert_eq!(doing(intake.try_next()), None);
+    }
+
+    /// While a write is tried again, all that comes is put off, whatever it needs.
+    #[test]
+    fn what_needs_no_room_passes_also_when_it_was_put_off_itself() {
+        let (queue, mut intake) = before_a_full_disk();
+        let (one, other) = (log(1), log(2));
+        hand_in(&queue, append(&one));
+        hand_in(&queue, Change::Purge(Arc::clone(&one), LogId::ZERO));
+        hand_in(&queue, vote());
+        hand_in(&queue, Change::Purge(other, LogId::ZERO));
+        for _ in 0..4 {
+            assert!(intake.wait_a_moment());
+        }
+
+        assert_eq!(doing(intake.try_next()), Some("saving the vote"));
+        assert_eq!(doing(intake.try_next()), Some("purging the log"));
+        // The other purge follows an append in its log.
+        assert_eq!(doing(intake.try_next()), None);
     }
 }

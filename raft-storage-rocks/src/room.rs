@@ -54,6 +54,14 @@ impl Room {
         }
     }
 
+    /// Before a disk without any.
+    #[cfg(test)]
+    pub(crate) fn without_space(condition: Arc<Condition>) -> Self {
+        let mut room = Self::new(Path::new("/"), 0, condition);
+        room.reserve = u64::MAX;
+        room
+    }
+
     /// Whether so many bytes may be written now. They count as written.
     pub(crate) fn takes(&mut self, bytes: usize) -> bool {
         let bytes = bytes as u64;

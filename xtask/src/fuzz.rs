@@ -1,5 +1,5 @@
 //! `cargo xtask fuzz`: lets libFuzzer search for inputs that break a replica, or
-//! the decoders of what peers send.
+//! the decoders of what peers send and of what lies on the disk.
 //!
 //! Needs what builds the workspace and nothing more: the stable toolchain, and a
 //! C++ compiler, by which libFuzzer itself is compiled. There is no sanitizer:
@@ -17,7 +17,11 @@ use anyhow::{Context, Result, bail};
 use crate::{prerequisites, util};
 
 /// The packages with targets; they are no members of the workspace.
-const PACKAGES: [&str; 2] = ["raft-core/fuzz", "raft-transport-quic/fuzz"];
+const PACKAGES: [&str; 3] = [
+    "raft-core/fuzz",
+    "raft-transport-quic/fuzz",
+    "raft-storage-rocks/fuzz",
+];
 
 /// What tells libFuzzer which code an input runs through.
 const INSTRUMENTATION: [&str; 7] = [
@@ -36,7 +40,8 @@ pub(crate) struct Arguments {
     /// For how long
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Which target: `raft` of raft-core, or `decoders` of raft-transport-quic
+    /// Which target: `raft` of raft-core, `decoders` of raft-transport-quic, or `records`
+    /// of raft-storage-rocks, for which RocksDB is compiled
     #[arg(long, default_value = "raft")]
     target: String,
     /// Run this one input again, and nothing else
@@ -230,6 +235,7 @@ mod tests {
     fn targets_are_found_in_their_packages() {
         assert_eq!(package_of("raft").unwrap(), PACKAGES[0]);
         assert_eq!(package_of("decoders").unwrap(), PACKAGES[1]);
+        assert_eq!(package_of("records").unwrap(), PACKAGES[2]);
         assert!(package_of("nothing").is_err());
     }
 
