@@ -198,6 +198,7 @@ impl Cluster {
         let mut command = Command::new(self.server());
         command.args([
             "cert",
+            "node",
             "--cluster",
             NAME,
             "--nodes",

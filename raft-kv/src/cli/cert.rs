@@ -18,16 +18,12 @@ const AUTHORITY: &str = "ca.pem";
 const AUTHORITY_KEY: &str = "ca.key";
 const REVOKED: &str = "revoked.pem";
 
-/// The arguments. Without a verb, as `node`.
+/// The arguments.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    verb: Option<Verb>,
-    /// Which certificates to make.
-    #[command(flatten)]
-    nodes: Option<NodeArguments>,
+    verb: Verb,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -137,10 +133,10 @@ pub(crate) enum Error {
 
 /// Does what is asked for, and says where the files are.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    match (&arguments.verb, &arguments.nodes) {
-        (Some(Verb::Authority(arguments)), _) => authority::run(arguments),
-        (Some(Verb::Revoke(arguments)), _) => revoke::run(arguments),
-        (Some(Verb::Node(nodes)), _) | (None, Some(nodes)) => {
+    match &arguments.verb {
+        Verb::Authority(arguments) => authority::run(arguments),
+        Verb::Revoke(arguments) => revoke::run(arguments),
+        Verb::Node(nodes) => {
             let Place { out, cluster } = &nodes.place;
             if nodes.renew {
                 renew(out, cluster, &nodes.nodes)?;
@@ -150,7 +146,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
             println!("certificates of cluster {cluster} are in {}", out.display());
             Ok(())
         }
-        (None, None) => unreachable!("arguments are required where there is no verb"),
     }
 }
 

@@ -188,3 +188,35 @@ fn a_hangup_has_the_files_read_at_once_and_does_not_end_the_server() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+/// The commands as the book gives them.
+#[test]
+fn certificates_are_made_renewed_and_revoked_by_the_command_line() {
+    let home = tempfile::tempdir().unwrap();
+    let cert = |arguments: &[&str]| {
+        let place = ["--out", "certificates", "--cluster", "example"];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_raft-kv"));
+        command.current_dir(home.path()).arg("cert");
+        let output = command.arg(arguments[0]).args(place).args(&arguments[1..]);
+        let output = output.output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {complaint}");
+    };
+    let read = |name: &str| std::fs::read(home.path().join("certificates").join(name)).unwrap();
+
+    cert(&["node", "--nodes", "1,2,3"]);
+    let first = read("node-2.pem");
+    cert(&["node", "--nodes", "2", "--renew"]);
+    assert_ne!(read("node-2.pem"), first);
+    cert(&["authority", "--successor"]);
+    cert(&["node", "--nodes", "1,2,3", "--renew"]);
+    cert(&["authority", "--retire"]);
+    cert(&["revoke", "certificates/node-2.pem"]);
+
+    assert!(!read("revoked.pem").is_empty());
+    let bare = std::process::Command::new(env!("CARGO_BIN_EXE_raft-kv"))
+        .arg("cert")
+        .output()
+        .unwrap();
+    assert_eq!(bare.status.code(), Some(2), "it says how it is used");
+}
