@@ -33,6 +33,15 @@ pub(crate) enum Change {
     },
 }
 
+/// What changes can be about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Thing {
+    /// The log of a group.
+    Log(GroupId),
+    /// Its term and vote.
+    Vote(GroupId),
+}
+
 /// What a change shows once it is durable.
 pub(crate) enum Effect {
     Append {
@@ -65,14 +74,14 @@ impl Change {
         }
     }
 
-    /// The log that it changes, if it is a log.
-    pub(crate) fn log(&self) -> Option<GroupId> {
+    /// What it changes: the changes of one thing take effect in their order.
+    pub(crate) fn thing(&self) -> Thing {
         match self {
             Self::Append(group, _)
             | Self::Purge(group, _)
             | Self::Reset(group, _)
-            | Self::Repair(group, _) => Some(group.id),
-            Self::Vote { .. } => None,
+            | Self::Repair(group, _) => Thing::Log(group.id),
+            Self::Vote { group, .. } => Thing::Vote(*group),
         }
     }
 

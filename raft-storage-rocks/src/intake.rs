@@ -75,6 +75,7 @@ impl Intake {
 
     /// The next change that can be written now.
     pub(crate) fn try_next(&mut self) -> Option<Handed> {
+        self.forget_the_abandoned();
         if let Some(place) = self.first_that_passes() {
             let handed = self.put_off.remove(place);
             if self.put_off.is_empty() {
@@ -106,6 +107,12 @@ impl Intake {
         true
     }
 
+    /// Whether the disk shows more than the reserve.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.room.ask();
+        !self.room.is_short()
+    }
+
     /// Takes in what comes, for a moment. Answers whether anybody still waits.
     pub(crate) fn wait_a_moment(&mut self) -> bool {
         self.take_in_for(MOMENT)
@@ -116,11 +123,6 @@ impl Intake {
         if self.put_off.is_empty() {
             self.has_room_again();
         }
-    }
-
-    /// Whether the disk may refuse the next write for want of space.
-    pub(crate) fn is_tight(&mut self) -> bool {
-        self.room.is_tight()
     }
 
     /// Lets a change pass, or puts it off.
@@ -147,11 +149,20 @@ impl Intake {
         })
     }
 
-    /// Whether one of those put off before `place` changes the same log.
+    /// Whoever gave up was told nothing and may have begun anew: what they wanted must
+    /// not take effect behind that.
+    fn forget_the_abandoned(&mut self) {
+        let waited = !self.put_off.is_empty();
+        self.put_off.retain(|(_, outcome)| !outcome.is_closed());
+        if waited && self.put_off.is_empty() {
+            self.has_room_again();
+        }
+    }
+
+    /// Whether one of those put off before `place` changes the same thing.
     fn follows(&self, change: &Change, place: usize) -> bool {
-        let log = change.log();
         let mut before = self.put_off.iter().take(place);
-        log.is_some() && before.any(|(other, _)| other.log() == log)
+        before.any(|(other, _)| other.thing() == change.thing())
     }
 
     fn has_room_for(&mut self, bytes: usize) -> bool {
@@ -207,8 +218,15 @@ mod tests {
         }
     }
 
-    fn hand_in(queue: &Sender<Handed>, change: Change) {
-        queue.send((change, oneshot::channel().0)).unwrap();
+    /// Hands in a change, and waits for it as long as the answer is kept.
+    #[must_use]
+    fn hand_in(
+        queue: &Sender<Handed>,
+        change: Change,
+    ) -> oneshot::Receiver<Result<(), StorageError>> {
+        let (outcome, waiting) = oneshot::channel();
+        queue.send((change, outcome)).unwrap();
+        waiting
     }
 
     fn doing(handed: Option<Handed>) -> Option<&'static str> {
@@ -218,8 +236,7 @@ mod tests {
     #[test]
     fn what_needs_no_room_passes_appends_that_wait() {
         let (queue, mut intake) = before_a_full_disk();
-        hand_in(&queue, append(&log(1)));
-        hand_in(&queue, vote());
+        let _waiting = [append(&log(1)), vote()].map(|change| hand_in(&queue, change));
 
         assert_eq!(doing(intake.try_next()), Some("saving the vote"));
         assert_eq!(doing(intake.try_next()), None);
@@ -230,10 +247,13 @@ mod tests {
     fn what_needs_no_room_passes_also_when_it_was_put_off_itself() {
         let (queue, mut intake) = before_a_full_disk();
         let (one, other) = (log(1), log(2));
-        hand_in(&queue, append(&one));
-        hand_in(&queue, Change::Purge(Arc::clone(&one), LogId::ZERO));
-        hand_in(&queue, vote());
-        hand_in(&queue, Change::Purge(other, LogId::ZERO));
+        let changes = [
+            append(&one),
+            Change::Purge(Arc::clone(&one), LogId::ZERO),
+            vote(),
+            Change::Purge(other, LogId::ZERO),
+        ];
+        let _waiting = changes.map(|change| hand_in(&queue, change));
         for _ in 0..4 {
             assert!(intake.wait_a_moment());
         }
@@ -241,6 +261,19 @@ mod tests {
         assert_eq!(doing(intake.try_next()), Some("saving the vote"));
         assert_eq!(doing(intake.try_next()), Some("purging the log"));
         // The other purge follows an append in its log.
+        assert_eq!(doing(intake.try_next()), None);
+    }
+
+    /// It could come after what its owner did next, and undo that.
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_written() {
+        let (queue, mut intake) = before_a_full_disk();
+        let given_up = hand_in(&queue, vote());
+        assert!(intake.wait_a_moment());
+        drop(given_up);
+        let _waiting = hand_in(&queue, Change::Purge(log(1), LogId::ZERO));
+
+        assert_eq!(doing(intake.try_next()), Some("purging the log"));
         assert_eq!(doing(intake.try_next()), None);
     }
 }

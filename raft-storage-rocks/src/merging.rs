@@ -73,6 +73,10 @@ impl Merging {
         let was_paused = self.is_paused.swap(is_full, Ordering::AcqRel);
         if was_paused != is_full && !self.is_over.load(Ordering::Acquire) {
             self.set_off(is_full);
+            // Damage may have become known meanwhile.
+            if self.is_over.load(Ordering::Acquire) {
+                self.set_off(true);
+            }
         }
     }
 

@@ -12,12 +12,21 @@ pub(crate) enum Refused {
     Failed(String),
 }
 
+impl Refused {
+    /// Whether a flush is waited for. Other reasons come with the same kind.
+    pub(crate) fn is_stall(error: &rocksdb::Error) -> bool {
+        error.kind() == ErrorKind::Incomplete && error.as_ref().contains("Write stall")
+    }
+}
+
 impl From<rocksdb::Error> for Refused {
     fn from(error: rocksdb::Error) -> Self {
-        match error.kind() {
-            ErrorKind::Incomplete => Self::Stalled,
-            _ if says_full(error.as_ref()) => Self::Full(error.into_string()),
-            _ => Self::Failed(error.into_string()),
+        if Self::is_stall(&error) {
+            Self::Stalled
+        } else if says_full(error.as_ref()) {
+            Self::Full(error.into_string())
+        } else {
+            Self::Failed(error.into_string())
         }
     }
 }

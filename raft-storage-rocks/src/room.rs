@@ -21,10 +21,6 @@ pub(crate) const ASK_EVERY: Duration = Duration::from_secs(1);
 /// disk is asked again. Of a small disk, one part is the reserve.
 const PARTS: u64 = 8;
 
-/// With less than this beyond the reserve a write may find the disk full all the same:
-/// others may have been faster.
-const TIGHT: u64 = 1 << 30;
-
 /// Watches the free space of one disk.
 pub(crate) struct Room {
     directory: PathBuf,
@@ -70,14 +66,6 @@ impl Room {
         }
         self.budget = self.budget.saturating_sub(bytes);
         self.free >= (self.reserve / 2).saturating_add(bytes)
-    }
-
-    /// Whether a write may yet find no space.
-    pub(crate) fn is_tight(&mut self) -> bool {
-        if !self.is_known() {
-            self.ask();
-        }
-        self.free < self.reserve.saturating_add(TIGHT)
     }
 
     fn is_known(&self) -> bool {
@@ -158,7 +146,6 @@ mod tests {
     fn a_disk_that_cannot_be_asked_is_not_called_full() {
         let mut room = Room::new(Path::new("/nowhere/at/all"), 1 << 40, Arc::default());
         assert!(room.takes(1 << 30));
-        assert!(!room.is_tight());
     }
 
     #[test]

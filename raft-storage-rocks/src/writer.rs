@@ -42,6 +42,10 @@ const MAX_BATCH_BYTES: usize = 16 << 20;
 /// more than all else that a small append costs beside its sync.
 const LOOKOUT: Duration = Duration::from_micros(50);
 
+/// RocksDB goes on by itself within seconds of there being space, but not if it lacked
+/// an inode or a quota for a new file of its write-ahead log. Then only a new start helps.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(60);
+
 /// A handle to the writer thread; the thread ends when it is dropped.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Handed>>,
@@ -66,8 +70,7 @@ impl Writer {
         let mut disk = Disk {
             keeper: Keeper::spawn(Arc::clone(&db), sync, room(), merging)?,
             db,
-            options: options.writes(),
-            impatient: RocksOptions::impatient_writes(options.sync),
+            synced: RocksOptions::impatient_writes(options.sync),
             unsynced: RocksOptions::impatient_writes(false),
             watermark,
             condition: Arc::clone(&condition),
@@ -123,11 +126,10 @@ impl Drop for Writer {
 /// What the writer thread owns.
 struct Disk {
     db: Arc<DB>,
-    options: WriteOptions,
-    /// The same, but a write that would wait within RocksDB comes back: there it could
-    /// not be called off, and nothing else be written.
-    impatient: WriteOptions,
-    /// For what need not be durable: as impatient, and not synced.
+    /// A write that would wait within RocksDB comes back: there it could not be called
+    /// off, and nothing else be written.
+    synced: WriteOptions,
+    /// For what need not be durable.
     unsynced: WriteOptions,
     /// Absent when writes are not synced.
     watermark: Option<Watermark>,
@@ -242,14 +244,16 @@ impl Disk {
         if accepted.is_empty() {
             return self.write_deletions(writes, deleted);
         }
+        // A change that changes nothing, as a purge that was made before.
+        let is_empty = writes.is_empty();
         match self.sync_with_patience(writes, intake) {
-            Ok(()) => self.finish(accepted, deleted),
+            Ok(()) => self.finish(accepted, deleted, is_empty),
             Err(reason) => self.fail(&reason, accepted),
         }
     }
 
     /// Shows what is durable now, and tells who waits for it before all else.
-    fn finish(&mut self, accepted: Vec<Accepted>, deleted: Vec<Deleted>) {
+    fn finish(&mut self, accepted: Vec<Accepted>, deleted: Vec<Deleted>, is_empty: bool) {
         let count = accepted.len();
         let (mut appends, mut entries, mut bytes) = (0, 0, 0);
         for Accepted {
@@ -270,7 +274,10 @@ impl Disk {
             effect.show();
             drop(outcome.send(Ok(())));
         }
-        self.raise_watermark();
+        // Without a sync of now, what was written last may not be durable.
+        if !is_empty {
+            self.raise_watermark();
+        }
         self.keeper.deleted(deleted);
         self.metrics.writes.increment(count as u64);
         self.metrics.batch_writes.record(count as f64);
@@ -291,23 +298,32 @@ impl Disk {
         intake: &mut Intake,
     ) -> Result<(), String> {
         self.condition.syncs_since(Some(Instant::now()));
-        let outcome = match intake.is_tight() {
-            true => self.insist(writes, intake).map_err(String::from),
-            false => self.sync(writes, &self.options).map_err(String::from),
-        };
+        let outcome = self.insist(writes, intake).map_err(String::from);
         self.condition.syncs_since(None);
         outcome
     }
 
     /// The same write until the disk has space for it, or it fails for another reason.
     fn insist(&mut self, writes: WriteBatch, intake: &mut Intake) -> Result<(), Refused> {
+        // Whatever is free: inodes and quotas do not show there.
         let copy = writes.data().to_vec();
-        let mut outcome = self.sync(writes, &self.impatient);
+        let mut outcome = self.sync(writes);
+        let mut is_again = false;
+        let mut has_room_since = None;
         loop {
             let is_awaited = match &outcome {
                 Ok(()) => break,
                 Err(Refused::Failed(_)) => return outcome,
-                Err(Refused::Full(_)) => intake.wait_for_space(),
+                Err(Refused::Full(reason)) => {
+                    let since = has_room_since.get_or_insert_with(Instant::now);
+                    if !intake.has_room() {
+                        has_room_since = None;
+                    } else if since.elapsed() > GIVES_UP_AFTER {
+                        let reason = format!("{reason}; there is space, and RocksDB stays closed");
+                        return Err(Refused::Failed(reason));
+                    }
+                    intake.wait_for_space()
+                }
                 Err(Refused::Stalled) => intake.wait_a_moment(),
             };
             if !is_awaited {
@@ -315,19 +331,21 @@ impl Disk {
             }
             // However little is free: what was admitted may take of the reserve, and
             // RocksDB knows best when it can go on.
-            outcome = self.sync(WriteBatch::from_data(&copy), &self.impatient);
+            outcome = self.sync(WriteBatch::from_data(&copy));
+            is_again = true;
         }
-        intake.space_is_found();
+        if is_again {
+            intake.space_is_found();
+        }
         outcome
     }
 
     /// One write and one sync for the whole batch.
-    fn sync(&self, writes: WriteBatch, options: &WriteOptions) -> Result<(), Refused> {
+    fn sync(&self, writes: WriteBatch) -> Result<(), Refused> {
         if self.condition.takes_failure() {
             let reason = "IO error: this write was told to fail";
             return Err(Refused::Failed(reason.into()));
         }
-        // A purge that changes nothing has nothing to write.
         if writes.is_empty() {
             return Ok(());
         }
@@ -335,7 +353,7 @@ impl Disk {
             .batch_bytes
             .record(writes.size_in_bytes() as f64);
         let begun = Instant::now();
-        let written = self.db.write_opt(writes, options);
+        let written = self.db.write_opt(writes, &self.synced);
         self.metrics
             .sync_seconds
             .record(begun.elapsed().as_secs_f64());

@@ -21,6 +21,8 @@ pub const HEADER_LEN: usize = 6;
 
 /// How much room a reader makes at once while it waits for a header.
 const READ_STEP: usize = 64 * 1024;
+/// A longer frame has its room for itself.
+const LARGE: usize = 512 * 1024;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -251,11 +253,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let (kind, len) = read_header(*header, self.limit)?;
         let whole = HEADER_LEN + len;
         if self.buffer.len() < whole {
-            self.buffer.reserve(whole - self.buffer.len());
+            // Room grows with what came: a length that is only announced takes none.
+            let missing = whole - self.buffer.len();
+            self.buffer
+                .reserve(missing.min(self.buffer.len().max(READ_STEP)));
             return Ok(None);
         }
         self.buffer.advance(HEADER_LEN);
         let body = self.buffer.split_to(len).freeze();
+        if whole > LARGE {
+            // What follows must not keep the room of this one, nor this one's reader.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         Ok(Some(Frame { kind, body }))
     }
 }

@@ -11,33 +11,34 @@ pub(crate) const MOST_OF_ONE_ADDRESS: usize = 64;
 /// How many there are. Bounded by the number of connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HalfOpen {
-    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Those that proved their address apart from those that only claim it.
+    by_address: Arc<Mutex<HashMap<(IpAddr, bool), usize>>>,
 }
 
 /// One of them; dropped when it ended, well or not.
 #[derive(Debug)]
 pub(crate) struct Place {
     all: HalfOpen,
-    address: IpAddr,
+    key: (IpAddr, bool),
 }
 
 impl HalfOpen {
     /// A place for one more, if the address has not too many.
-    pub(crate) fn enter(&self, address: IpAddr) -> Option<Place> {
+    pub(crate) fn enter(&self, address: IpAddr, is_proven: bool) -> Option<Place> {
         // An IPv4 address is the same one in the clothes of IPv6.
-        let address = address.to_canonical();
+        let key = (address.to_canonical(), is_proven);
         let mut counts = self
             .by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
+        let count = counts.entry(key).or_default();
         if *count >= MOST_OF_ONE_ADDRESS {
             return None;
         }
         *count += 1;
         Some(Place {
             all: self.clone(),
-            address,
+            key,
         })
     }
 }
@@ -49,10 +50,10 @@ impl Drop for Place {
             .by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
+        if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.address);
+                counts.remove(&self.key);
             }
         }
     }
@@ -71,15 +72,15 @@ mod tests {
         let all = HalfOpen::default();
         let attacker = address("192.0.2.1");
         let places: Vec<_> = (0..MOST_OF_ONE_ADDRESS)
-            .map(|_| all.enter(attacker).expect("there is room"))
+            .map(|_| all.enter(attacker, false).expect("there is room"))
             .collect();
 
-        assert!(all.enter(attacker).is_none());
-        assert!(all.enter(address("::ffff:192.0.2.1")).is_none());
-        assert!(all.enter(address("192.0.2.2")).is_some());
+        assert!(all.enter(attacker, false).is_none());
+        assert!(all.enter(address("::ffff:192.0.2.1"), false).is_none());
+        assert!(all.enter(address("192.0.2.2"), false).is_some());
 
         drop(places);
-        assert!(all.enter(attacker).is_some());
+        assert!(all.enter(attacker, false).is_some());
         assert!(all.by_address.lock().expect("not poisoned").is_empty());
     }
 }

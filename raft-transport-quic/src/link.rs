@@ -114,6 +114,10 @@ pub(crate) async fn run(
 /// Writes and reads until the connection ends or gives way to another.
 async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>) {
     let link = Arc::new(opened.link);
+    // Before it takes another one's place, and before anything is read.
+    if !vigil::admits(shared, &link) {
+        return;
+    }
     let connection = &link.connection;
     let retire = watch::Sender::new(false);
     let mut retired = retire.subscribe();

@@ -34,8 +34,14 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
             }
             continue;
         }
-        let Some(place) = half_open.enter(incoming.remote_address().ip()) else {
-            incoming.refuse();
+        let is_proven = incoming.remote_address_validated();
+        let Some(place) = half_open.enter(incoming.remote_address().ip(), is_proven) else {
+            // Others may speak in the name of this address: who proves it has a share of its own.
+            if is_proven || !incoming.may_retry() {
+                incoming.refuse();
+            } else if let Err(error) = incoming.retry() {
+                tracing::debug!(%error, "cannot ask for a proof of address");
+            }
             continue;
         };
         let task = greet(Arc::clone(&shared), incoming, place);
@@ -71,17 +77,22 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
 /// gets through: a certificate for one node says nothing in another's name.
 pub(crate) fn deliver(shared: &Shared, link: &link::Link, mut batch: Vec<Envelope>) {
     let own = shared.own.node();
+    let mut forged = None;
     batch.retain(|envelope| {
         let class = envelope.message.class();
         let (from, to) = (envelope.from.node, envelope.to.node);
         if from != link.peer.id {
-            report_forgery(shared, link, from);
+            forged.get_or_insert(from);
             count_dropped(class, "forged_sender", 1);
         } else if to != own {
             count_dropped(class, "misaddressed", 1);
         }
         from == link.peer.id && to == own
     });
+    // One word for all of them: a frame holds many.
+    if let Some(claimed) = forged {
+        report_forgery(shared, link, claimed);
+    }
     let Some(group) = batch.first().map(|first| first.group) else {
         return;
     };

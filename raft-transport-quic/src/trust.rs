@@ -50,8 +50,11 @@ impl Trust {
         certificates: &NodeCertificates,
         own: &Identity,
     ) -> Result<Self, CertificateError> {
+        let revoked = Revoked::new(certificates.revocations(), certificates.authorities())?;
         let mut roots = RootCertStore::empty();
-        for authority in certificates.authorities() {
+        // What another authority declared out is none any more.
+        let is_good = |authority: &&CertificateDer<'_>| !revoked.contains(authority);
+        for authority in certificates.authorities().iter().filter(is_good) {
             roots
                 .add(authority.clone())
                 .map_err(|error| CertificateError::Pem {
@@ -72,7 +75,7 @@ impl Trust {
             roots,
             clients,
             provider,
-            revoked: Revoked::new(certificates.revocations(), certificates.authorities())?,
+            revoked,
         })
     }
 

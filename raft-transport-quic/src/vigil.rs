@@ -43,6 +43,17 @@ pub(crate) async fn watch_over_peer(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
+/// Whether the peer would still be let in: the handshake may have been complete before
+/// a reload, and the hello after it. Ends the connection if not.
+pub(crate) fn admits(shared: &Shared, link: &Link) -> bool {
+    let chain = tls::peer_chain(&link.connection);
+    let checked = shared.credentials().trust.check(&chain, UnixTime::now());
+    if let Err(distrust) = &checked {
+        end(shared, link, &distrust.to_string());
+    }
+    checked.is_ok()
+}
+
 fn end(shared: &Shared, link: &Link, reason: &str) {
     let Link {
         connection,

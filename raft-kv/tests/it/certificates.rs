@@ -195,7 +195,7 @@ fn certificates_are_made_renewed_and_revoked_by_the_command_line() {
     let home = tempfile::tempdir().unwrap();
     let cert = |arguments: &[&str]| {
         let place = ["--out", "certificates", "--cluster", "example"];
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_raft-kv"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_raft-kv"));
         command.current_dir(home.path()).arg("cert");
         let output = command.arg(arguments[0]).args(place).args(&arguments[1..]);
         let output = output.output().unwrap();
@@ -214,7 +214,7 @@ fn certificates_are_made_renewed_and_revoked_by_the_command_line() {
     cert(&["revoke", "certificates/node-2.pem"]);
 
     assert!(!read("revoked.pem").is_empty());
-    let bare = std::process::Command::new(env!("CARGO_BIN_EXE_raft-kv"))
+    let bare = Command::new(env!("CARGO_BIN_EXE_raft-kv"))
         .arg("cert")
         .output()
         .unwrap();

@@ -42,12 +42,11 @@ impl Active {
     /// put in its place.
     pub(super) fn begin_successor(&self) -> Result<State, StorageError> {
         let current = self.state();
-        let number = current.number + 1;
+        // Another one that is there may be named after a switch that failed half way, or
+        // be on its way out. The next start removes what is not needed.
+        let numbers = state_numbers(&self.root)?.into_iter();
+        let number = numbers.max().unwrap_or_default().max(current.number) + 1;
         let path = directory(&self.root, number);
-        if path.exists() {
-            fs::remove_dir_all(&path)
-                .map_err(|e| StorageError::io("removing an unfinished restore", e))?;
-        }
         let state = State::open(&current.layout, path, number, true)?;
         state.set_obsolete(true);
         Ok(state)

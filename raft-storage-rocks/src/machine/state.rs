@@ -8,15 +8,24 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use raft_core::{AppliedState, LogIndex, StorageError};
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, WriteBatch};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, WriteBatch, WriteOptions};
 
 use super::moment::Moment;
 use super::options::MachineOptions;
 use super::position::{self, RAFT};
 use super::{Application, storage_error};
 use crate::keys::DEFAULT;
+use crate::refused::Refused;
+
+const APPLYING: &str = "applying entries";
+
+/// How long a write waits for a flush before that counts as a full disk.
+const STALL: Duration = Duration::from_secs(10);
+/// How long before it is tried again.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// What all states of one application have in common.
 pub(super) struct Layout {
@@ -70,6 +79,8 @@ pub(super) struct State {
     unflushed_bytes: AtomicU64,
     closed: AtomicBool,
     obsolete: AtomicBool,
+    /// Held during a flush: what two at once make durable must count once.
+    flushing: Mutex<()>,
     /// Held while a batch is worked out and written: an apply whose caller gave up goes on.
     writing: Mutex<()>,
 }
@@ -94,6 +105,7 @@ impl State {
             unflushed_bytes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             obsolete: AtomicBool::new(false),
+            flushing: Mutex::new(()),
             writing: Mutex::new(()),
         };
         // Without a log of its own, what the database holds at open is what it flushed.
@@ -182,11 +194,40 @@ impl State {
     }
 
     /// Writes a batch that does not say where it leads.
+    ///
+    /// RocksDB would let the write wait within itself while a flush is due, for ever if
+    /// that finds no space. It comes back instead, and a stall that lasts counts as a full
+    /// disk: whoever applies tries again later, and a restore makes room by giving up.
     pub(super) fn write_records(&self, batch: WriteBatch) -> Result<(), StorageError> {
-        let bytes = batch.size_in_bytes() as u64;
-        self.closing_on_failure("applying entries", |db| db.write_without_wal(batch))?;
+        let (bytes, records) = (batch.size_in_bytes() as u64, batch.data());
+        let begun = Instant::now();
+        while !self.write_unless_stalled(records)? {
+            if begun.elapsed() > STALL {
+                return Err(StorageError::Full {
+                    doing: APPLYING,
+                    source: "a flush waits for the disk".into(),
+                });
+            }
+            std::thread::sleep(MOMENT);
+        }
         self.unflushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Answers whether it was written.
+    fn write_unless_stalled(&self, records: &[u8]) -> Result<bool, StorageError> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        options.set_no_slowdown(true);
+        let mut is_written = true;
+        self.closing_on_failure(APPLYING, |db| {
+            match db.write_opt(WriteBatch::from_data(records), &options) {
+                Err(error) if Refused::is_stall(&error) => is_written = false,
+                written => written?,
+            }
+            Ok(())
+        })?;
+        Ok(is_written)
     }
 
     /// Reads the position from disk, after writes that did not say where they lead.
@@ -199,6 +240,7 @@ impl State {
     /// Makes what is applied now durable, all column families at the same moment. A full
     /// disk leaves it in memory: then it can be tried again.
     pub(super) fn flush(&self) -> Result<(), StorageError> {
+        let _flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let (reached, bytes) = (self.position().last_applied, self.unflushed_bytes());
         let mut options = FlushOptions::default();
         options.set_wait(true);
