@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use raft_core::{Network as _, NodeId};
-use raft_transport_quic::{DevAuthority, NodeCertificates, NodePem};
+use raft_transport_quic::frame::{FrameBuilder, FrameKind};
+use raft_transport_quic::hello::Versions;
+use raft_transport_quic::{DevAuthority, NodeCertificates, NodePem, wire};
 use tokio::task::JoinHandle;
 
 use crate::log::Log;
+use crate::stranger::Stranger;
 use crate::support::{
     CLUSTER, Node, RecordingInbox, authority, config_of, heartbeat, introduce, until,
 };
@@ -166,6 +169,42 @@ async fn a_peer_that_is_revoked_is_disconnected_at_once_and_does_not_come_back()
     // Another certificate for the same node is another matter.
     two.network.reload(pem(2).certificates().unwrap()).unwrap();
     two.reaches(&one, 2).await;
+}
+
+/// Whoever holds a stolen certificate may have its handshake ready for when it is declared
+/// out, and say the rest later.
+#[tokio::test]
+async fn a_peer_that_is_revoked_between_its_handshake_and_its_hello_is_not_let_in() {
+    let authority = authority();
+    let pem = |node| authority.node(NodeId::new(node)).unwrap();
+    let (ours, stolen, theirs) = (pem(1), pem(2), pem(2));
+    let (one, two) = connected_pair(&ours, &theirs).await;
+    let thief = Stranger::new(Some(&stolen));
+    let ready = thief.connecting(one.address()).await.unwrap();
+    until("the thief's handshake is done here, too", || {
+        one.network.open_connections() == 2
+    })
+    .await;
+    let list = authority.revoke(&[&stolen.certificate], None).unwrap();
+    let revoking = ours.certificates().unwrap().with_revoked(&list).unwrap();
+    one.network.reload(revoking).unwrap();
+
+    let mut late = Stranger::say_hello(ready, Versions::OURS).await;
+    let message = heartbeat(two.id, one.id, 666);
+    let mut frame = FrameBuilder::new(FrameKind::Messages, 64);
+    wire::encode_batch(std::slice::from_ref(&message), frame.body()).unwrap();
+    // It may be refused already.
+    let _ = late.control.write_chunk(frame.finish(1024).unwrap()).await;
+    tokio::time::timeout(GRACE, late.connection.closed())
+        .await
+        .unwrap();
+
+    assert!(!one.inbox.messages().contains(&message));
+    assert!(
+        two.is_connected(one.id),
+        "it took the place of the real one"
+    );
+    two.reaches(&one, 7).await;
 }
 
 #[tokio::test]

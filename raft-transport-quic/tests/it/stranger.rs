@@ -56,7 +56,11 @@ impl Stranger {
 
     /// Dials, and says hello in these versions.
     pub(crate) async fn greet(&self, to: SocketAddr, versions: Versions) -> Greeted {
-        let connection = self.connecting(to).await.unwrap();
+        Self::say_hello(self.connecting(to).await.unwrap(), versions).await
+    }
+
+    /// Says hello on a connection that is up.
+    pub(crate) async fn say_hello(connection: Connection, versions: Versions) -> Greeted {
         let mut control = connection.open_uni().await.unwrap();
         let hello = Hello {
             boot: 7,
