@@ -19,6 +19,9 @@ use crate::identity::Identity;
 /// The newest format this version reads and writes.
 pub(crate) const FORMAT: u16 = 1;
 
+/// Far more than the largest body has, which is a membership.
+const MOST_DECODED: usize = 16 << 20;
+
 const VERSION: u8 = 1;
 const HEADER: usize = 6;
 
@@ -192,9 +195,10 @@ fn put_body<T: Serialize>(bytes: &mut Vec<u8>, body: &T) {
 }
 
 fn body_from<T: DeserializeOwned>(body: &[u8]) -> Result<T, RecordError> {
-    // The checksum holds, so lengths in the body are those that were written;
-    // bincode takes no more memory than the bytes that are there.
-    match bincode::serde::decode_from_slice(body, bincode::config::standard()) {
+    // The checksum holds, so lengths in the body are those that were written. Should they
+    // be nonsense all the same, bincode would take memory for what they announce.
+    let bounded = bincode::config::standard().with_limit::<MOST_DECODED>();
+    match bincode::serde::decode_from_slice(body, bounded) {
         Ok((value, used)) if used == body.len() => Ok(value),
         Ok((_, used)) => Err(RecordError::Body {
             reason: format!("{} bytes are left over", body.len() - used),
@@ -234,6 +238,13 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(decode::<HardState>(b"key", &damaged).is_err(), "bit {bit}");
         }
+    }
+
+    /// The fuzzer found it: a context of 2^59 bytes was announced, and memory taken for it.
+    #[test]
+    fn a_length_beyond_all_sense_is_refused_before_memory_is_taken() {
+        let body = [57, 0, 0, 0, 0, 0, 0, 4, 253, 245, 0, 0, 0, 0, 113, 61, 7];
+        assert!(membership_from(&body).is_err());
     }
 
     #[test]
