@@ -37,7 +37,8 @@
 //! no failure: below a reserve of free space health says so, and below half of it
 //! appends wait until there is more, while votes, purges and reads go on; a write that
 //! finds no space all the same is tried again, and succeeds within seconds once there is
-//! space for a write buffer.
+//! space for a write buffer. If RocksDB does not go on within a minute of that, as when
+//! it lacked an inode, the store closes.
 //!
 //! After a crash the store holds what was acknowledged, and perhaps the write that
 //! was under way, all of it or nothing. A store that comes up with less than it

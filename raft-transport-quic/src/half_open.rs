@@ -1,5 +1,6 @@
 //! Handshakes under way, counted by the address they come from: whoever opens
-//! many and ends none takes room from itself, not from others.
+//! many and ends none takes room from itself. Addresses of IPv6 count
+//! one by one, however many of them a host has.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

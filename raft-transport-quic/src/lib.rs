@@ -35,8 +35,9 @@
 //! [`QuicNetwork::reload`] replaces the certificate, the authorities and the
 //! list of revoked certificates without a restart. Peers that would be refused
 //! then are disconnected at once. A new certificate of a node brings new
-//! connections, made before the old ones end, so no message is lost. An
-//! authority is replaced in three rounds over all nodes:
+//! connections, made before the old ones end: those are read for half a second
+//! more, and what is not across by then is lost, as in any break. An authority
+//! is replaced in three rounds over all nodes:
 //!
 //! 1. `ca.pem` with both authorities, one after the other;
 //! 2. each node's new certificate;

@@ -48,8 +48,9 @@ impl StateReader {
         self.active.state().size_on_disk()
     }
 
-    /// A checksum over the whole state: equal on all replicas that applied the
-    /// same entries. Reads everything.
+    /// A checksum over the whole state, the records of position and membership
+    /// included: equal on all replicas that applied the same entries from the first on. One
+    /// that was restored has the membership that came with the snapshot. Reads everything.
     ///
     /// # Errors
     ///

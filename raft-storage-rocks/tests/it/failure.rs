@@ -156,7 +156,7 @@ async fn child_process_whose_syncs_take_long() {
 }
 
 #[tokio::test]
-async fn a_slow_sync_shows_in_health_as_the_age_of_the_sync_and_loses_nothing() {
+async fn a_slow_sync_shows_in_health_as_the_age_of_the_sync() {
     let place = Place::new();
     let Some(mut strace) = injecting("delay_enter=1500000:when=40+40") else {
         return;
