@@ -4,37 +4,49 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 use std::{fs, io};
 
 use super::*;
 use raft_core::{LogIndex, StorageError};
 
-/// The store as a crash at this moment would leave it. Compactions go on in the
-/// background, so a copy during which any file changed is no moment and made anew.
+/// The store as a crash at this moment would leave it. The store goes on in the
+/// background, so a copy during which any file came, went or changed is no moment and
+/// made anew.
 pub(super) fn crashed_copy(from: &Path) -> TempDir {
     loop {
         let copy = TempDir::new().unwrap();
-        let before = files(from);
-        let copied = copy_directory(from, copy.path());
-        if files(from) == before {
-            copied.unwrap();
-            return copy;
+        match copy_of_a_moment(from, copy.path()) {
+            Ok(true) => return copy,
+            Ok(false) => {}
+            // It was there a moment ago: a file that is made and removed again between
+            // the two looks is in neither of them.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && from.is_dir() => {}
+            Err(error) => panic!("{} cannot be copied: {error}", from.display()),
         }
     }
 }
 
-/// Names and lengths of all files below a directory.
-fn files(directory: &Path) -> BTreeMap<PathBuf, u64> {
+/// Copies a directory; answers whether nothing changed meanwhile.
+fn copy_of_a_moment(from: &Path, to: &Path) -> io::Result<bool> {
+    let before = files(from)?;
+    copy_directory(from, to)?;
+    Ok(files(from)? == before)
+}
+
+/// Names, lengths and times of all files below a directory.
+fn files(directory: &Path) -> io::Result<BTreeMap<PathBuf, (u64, SystemTime)>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if let Ok(metadata) = fs::metadata(&path) {
-            found.insert(path, metadata.len());
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.insert(path, (metadata.len(), metadata.modified()?));
         }
     }
-    found
+    Ok(found)
 }
 
 fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
