@@ -75,9 +75,14 @@ impl Condition {
         self.fails_next.swap(false, Ordering::AcqRel)
     }
 
-    /// A sync began, or none is under way.
-    pub(crate) fn syncs_since(&self, begun: Option<Instant>) {
-        *self.sync_since() = begun;
+    /// A sync begins, or is tried again.
+    pub(crate) fn sync_begins(&self) {
+        self.sync_since().get_or_insert_with(Instant::now);
+    }
+
+    /// None is under way any more.
+    pub(crate) fn sync_ends(&self) {
+        *self.sync_since() = None;
     }
 
     fn sync_since(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -30,7 +30,7 @@ impl RecentBudget {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) id: GroupId,
-    /// As the writer will have left it; changed by the writer thread alone.
+    /// As it will be once what is planned is written; changed at the desk alone.
     staged: Mutex<Staged>,
     /// As it is durable.
     shown: Mutex<Shown>,
@@ -90,7 +90,7 @@ impl Group {
         lock(&self.shown).bounds
     }
 
-    /// What the next change builds on. For the writer thread.
+    /// What the next change builds on. For whoever is at the desk.
     pub(crate) fn staged(&self) -> MutexGuard<'_, Staged> {
         lock(&self.staged)
     }

@@ -1,4 +1,4 @@
-//! What waits for the writer: what was handed in, and what is put off while the disk
+//! What waits to be written: what was handed in, and what is put off while the disk
 //! has no room for it.
 //!
 //! Appends and repairs are put off, and what follows them in the same log, because its
@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use raft_core::StorageError;
@@ -19,7 +19,7 @@ use crate::condition::Condition;
 use crate::room::Room;
 
 /// How often a full disk is asked whether there is space again.
-const ASK_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a flush is waited for before it is asked about again.
 const MOMENT: Duration = Duration::from_millis(5);
@@ -30,9 +30,10 @@ pub(crate) type Outcome = oneshot::Sender<Result<(), StorageError>>;
 /// A change, and who waits for it.
 pub(crate) type Handed = (Change, Outcome);
 
-/// The writer's end of the queue.
+/// The writing end of the queue.
 pub(crate) struct Intake {
     queue: Receiver<Handed>,
+    is_over: bool,
     put_off: VecDeque<Handed>,
     room: Room,
     condition: Arc<Condition>,
@@ -46,30 +47,10 @@ impl Intake {
     ) -> Self {
         Self {
             queue,
+            is_over: false,
             put_off: VecDeque::new(),
             room,
             condition,
-        }
-    }
-
-    /// The next change to write, as soon as there is one; nothing when the store closes.
-    pub(crate) fn next(&mut self) -> Option<Handed> {
-        loop {
-            if let Some(handed) = self.try_next() {
-                return Some(handed);
-            }
-            let handed = match self.put_off.is_empty() {
-                true => self.queue.recv().ok()?,
-                false => match self.queue.recv_timeout(ASK_EVERY) {
-                    Ok(handed) => handed,
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    // Nobody waits any more for what was put off.
-                    Err(RecvTimeoutError::Disconnected) => return None,
-                },
-            };
-            if let Some(handed) = self.admit(handed) {
-                return Some(handed);
-            }
         }
     }
 
@@ -83,12 +64,30 @@ impl Intake {
             }
             return handed;
         }
-        while let Ok(handed) = self.queue.try_recv() {
-            if let Some(handed) = self.admit(handed) {
-                return Some(handed);
+        loop {
+            match self.queue.try_recv() {
+                Ok(handed) => {
+                    if let Some(handed) = self.admit(handed) {
+                        return Some(handed);
+                    }
+                }
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => {
+                    self.is_over = true;
+                    return None;
+                }
             }
         }
-        None
+    }
+
+    /// Whether nothing comes any more. Nobody waits then for what was put off.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether something was put off.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.put_off.is_empty()
     }
 
     /// The disk refused a write for want of space: takes in what comes, for a while.

@@ -2,7 +2,7 @@
 //!
 //! One [`RocksStore`] is one database directory of one node. It hands out a
 //! [`LogStore`](raft_core::LogStore) and a [`StableStore`](raft_core::StableStore)
-//! per Raft group; all groups share one writer and one sync.
+//! per Raft group; all groups share one queue and one sync.
 //!
 //! ```text
 //! column family   key                        record
@@ -58,7 +58,7 @@
 //!
 //! Reads of the entries appended last are answered from memory, at once. Others need
 //! a tokio runtime: they run on its threads for blocking work. Writes run on a thread
-//! of the store.
+//! of the store, or with [`RocksOptions::writes_in_place`] where they are handed in.
 //!
 //! A purge notes where the log begins. What lies before is deleted with the next
 //! write or when there is none, and a second thread removes table files that hold
@@ -93,6 +93,8 @@ mod answers;
 mod bounds;
 mod change;
 mod condition;
+mod desk;
+mod disk;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -108,6 +110,7 @@ mod manifest;
 mod merging;
 mod metrics;
 mod options;
+mod plan;
 mod read;
 mod recent;
 mod record;

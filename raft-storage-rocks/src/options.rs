@@ -2,7 +2,7 @@
 //!
 //! Not here, because they would only cost: bloom filters, as no key is looked for that
 //! is not there but in `repaired`, which is empty; pipelined or concurrent writes, as
-//! there is one writer; blob files, as payloads are mostly purged before a flush.
+//! one writes at a time; blob files, as payloads are mostly purged before a flush.
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options,
@@ -41,6 +41,15 @@ pub struct RocksOptions {
     /// one takes a tenth more than that at once: nine times `write_buffer_bytes` are
     /// enough. Of a small disk at most an eighth. Default 576 MiB.
     pub reserve_bytes: u64,
+    /// Whether whoever hands in a write makes it in its own thread when no other write is
+    /// under way. That saves two changes of thread, which take about as long as a small
+    /// sync. It is for tasks of a multi-threaded tokio runtime, and for threads outside of
+    /// one: a task hands the runtime's other tasks over first
+    /// ([`tokio::task::block_in_place`]), so what else the same task does waits for the
+    /// sync, and a task of a [`LocalSet`](tokio::task::LocalSet) panics. In a
+    /// current-thread runtime it changes nothing. Default false: a thread of the store
+    /// writes.
+    pub writes_in_place: bool,
     /// Whether a write is synced before it returns. Default true; anything else
     /// loses acknowledged writes in a power cut and is for measuring alone.
     pub sync: bool,
@@ -52,6 +61,7 @@ impl Default for RocksOptions {
             write_buffer_bytes: 64 << 20,
             recent_bytes: 8 << 20,
             reserve_bytes: 576 << 20,
+            writes_in_place: false,
             sync: true,
         }
     }
@@ -73,13 +83,13 @@ impl RocksOptions {
         // Votes change seldom, so their memtable is seldom full: by itself it would
         // keep every file of the write-ahead log alive. All are flushed together.
         options.set_atomic_flush(true);
-        // One thread writes; room for several would cost each insertion.
+        // One writes at a time; room for several would cost each insertion.
         options.set_allow_concurrent_memtable_write(false);
         // A flush goes to the disk piece by piece: in one piece at its end it would
         // stand in the way of an append's sync.
         options.set_bytes_per_sync(1 << 20);
         options.set_wal_bytes_per_sync(0);
-        // Files are removed by threads in the background, and not by the writer.
+        // Files are removed by threads in the background, and not by whoever writes.
         options.set_avoid_unnecessary_blocking_io(true);
         options.set_max_background_jobs(2);
         // An opening looks at no more than it needs.

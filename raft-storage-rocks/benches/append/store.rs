@@ -34,6 +34,7 @@ fn open(path: PathBuf, sync: bool) -> RocksLogStore {
     std::fs::create_dir_all(&path).expect("a directory can be made");
     let options = RocksOptions {
         sync,
+        writes_in_place: true,
         ..RocksOptions::default()
     };
     let identity = Identity {

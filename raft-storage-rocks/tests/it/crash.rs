@@ -141,13 +141,15 @@ async fn perform(store: &RocksStore, write: Write) {
 
 /// Writes for ever, naming each write before it and saying when it is done.
 /// Does nothing but when started by the test below.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn child_process_that_writes() {
     let Some(path) = std::env::var_os(PLACE).map(PathBuf::from) else {
         return;
     };
     let options = RocksOptions {
         sync: std::env::var_os(UNSYNCED).is_none(),
+        // Either way about as often.
+        writes_in_place: std::process::id().is_multiple_of(2),
         ..RocksOptions::default()
     };
     let store = RocksStore::open(&path, &options, identity(1, 1)).unwrap();

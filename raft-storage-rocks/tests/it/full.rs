@@ -55,10 +55,19 @@ impl SmallDisk {
     }
 
     fn open(&self, reserve_bytes: u64) -> Result<RocksStore, StoreError> {
+        self.open_with(reserve_bytes, false)
+    }
+
+    fn open_with(
+        &self,
+        reserve_bytes: u64,
+        writes_in_place: bool,
+    ) -> Result<RocksStore, StoreError> {
         let options = RocksOptions {
             write_buffer_bytes: 2 << 20,
             recent_bytes: 1 << 20,
             reserve_bytes,
+            writes_in_place,
             ..RocksOptions::default()
         };
         RocksStore::open(self.path(), &options, identity(1, 1))
@@ -195,8 +204,17 @@ async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_any_space_left_loses_nothing_and_is_written_again_later() {
+    fill_and_free(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_full_disk_refuses_to_whoever_writes_in_place_is_written_later() {
+    fill_and_free(true).await;
+}
+
+async fn fill_and_free(writes_in_place: bool) {
     let Some(disk) = SmallDisk::new() else { return };
-    let store = disk.open(0).unwrap();
+    let store = disk.open_with(0, writes_in_place).unwrap();
     let log = Arc::new(store.log_store(GROUP).unwrap());
     disk.leave_free(16 << 20);
 

@@ -14,6 +14,7 @@ mod flips;
 mod format;
 mod full;
 mod identity;
+mod in_place;
 mod machine;
 mod model;
 mod power_cut;

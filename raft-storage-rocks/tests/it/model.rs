@@ -138,6 +138,7 @@ impl History {
             // So small that much is flushed, or so large that nothing is.
             write_buffer_bytes: if random.one_in(2) { 64 << 10 } else { 64 << 20 },
             recent_bytes: [0, 4 << 10, 8 << 20][usize::try_from(random.below(3)).unwrap()],
+            writes_in_place: random.one_in(2),
             sync: false,
             ..RocksOptions::default()
         };
@@ -398,7 +399,7 @@ async fn run(seed: u64, steps: usize) {
     history.check_all().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_history_of_several_logs_reads_as_its_calls_say() {
     if let Ok(seed) = std::env::var("RAFT_STORAGE_MODEL_SEED") {
         return run(seed.parse().unwrap(), 600).await;
