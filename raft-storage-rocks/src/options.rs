@@ -43,11 +43,12 @@ pub struct RocksOptions {
     pub reserve_bytes: u64,
     /// Whether whoever hands in a write makes it in its own thread when no other write is
     /// under way. That saves two changes of thread, which take about as long as a small
-    /// sync. It is for tasks of a multi-threaded tokio runtime, and for threads outside of
-    /// one: a task hands the runtime's other tasks over first
-    /// ([`tokio::task::block_in_place`]), so what else the same task does waits for the
-    /// sync, and a task of a [`LocalSet`](tokio::task::LocalSet) panics. In a
-    /// current-thread runtime it changes nothing. Default false: a thread of the store
+    /// sync, for a thread outside of any tokio runtime, or for a task of a multi-threaded
+    /// one that appends over and over. Such a task hands the runtime's other tasks over
+    /// first ([`tokio::task::block_in_place`]), which for a task that waits between its
+    /// writes, as a node's does, costs as much as it saves; what else the same task does
+    /// waits for the sync; and a task of a [`LocalSet`](tokio::task::LocalSet) panics. In
+    /// a current-thread runtime it changes nothing. Default false: a thread of the store
     /// writes.
     pub writes_in_place: bool,
     /// Whether a write is synced before it returns. Default true; anything else

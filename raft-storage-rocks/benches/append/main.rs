@@ -90,13 +90,16 @@ fn main() {
         .expect("a runtime can be built");
 
     let mut floor = Floor::new(&place.path().join("floor"));
-    let mut synced = Appender::new(&runtime, place.path().join("synced"), true);
-    let mut unsynced = Appender::new(&runtime, place.path().join("unsynced"), false);
-    synced.warm_up();
-    unsynced.warm_up();
+    let path = |name| place.path().join(name);
+    let mut stores = Stores {
+        in_place: Appender::in_place(&runtime, path("in-place")),
+        by_thread: Appender::new(&runtime, path("by-thread"), true),
+        unsynced: Appender::new(&runtime, path("unsynced"), false),
+    };
+    stores.warm_up();
     print_block_floor(&mut floor, &settings);
     println!(
-        "\n{:>7} {:>9} {:>8} {:>9} {:>8} {:>7} {:>7} {:>5} {:>12} {:>11} {:>10}",
+        "\n{:>7} {:>9} {:>8} {:>9} {:>8} {:>7} {:>7} {:>5} {:>9} {:>12} {:>11} {:>10}",
         "entries",
         "floor/s",
         "p50 µs",
@@ -105,22 +108,16 @@ fn main() {
         "ratio",
         "of p50",
         "goal",
+        "by thread",
         "µs CPU/entry",
         "unsynced/s",
         "µs/entry"
     );
     let is_wanted = |count| settings.only.is_none_or(|only| only == count);
     for (count, goal) in SIZES.into_iter().filter(|(count, _)| is_wanted(*count)) {
-        compare(
-            &mut floor,
-            &mut synced,
-            &mut unsynced,
-            count,
-            goal,
-            &settings,
-        );
+        compare(&mut floor, &mut stores, count, goal, &settings);
     }
-    drop((synced, unsynced));
+    drop(stores);
     if settings.only.is_some() {
         return;
     }
@@ -141,19 +138,36 @@ fn print_block_floor(floor: &mut Floor, settings: &Settings) {
     );
 }
 
+/// What is compared with the floor, and with each other.
+struct Stores<'a> {
+    /// Whoever appends writes: what the goals are for.
+    in_place: Appender<'a>,
+    /// A thread of the store writes, which is the default.
+    by_thread: Appender<'a>,
+    unsynced: Appender<'a>,
+}
+
+impl Stores<'_> {
+    fn warm_up(&mut self) {
+        self.in_place.warm_up();
+        self.by_thread.warm_up();
+        self.unsynced.warm_up();
+    }
+}
+
 fn compare(
     floor: &mut Floor,
-    synced: &mut Appender<'_>,
-    unsynced: &mut Appender<'_>,
+    stores: &mut Stores<'_>,
     count: usize,
     goal: f64,
     settings: &Settings,
 ) {
-    let mut rows: [Vec<f64>; 9] = Default::default();
+    let mut rows: [Vec<f64>; 10] = Default::default();
     for _ in 0..settings.rounds {
         let below = floor.turn(count * COMMAND, settings.turn);
-        let ours = synced.turn(count, settings.turn);
-        let without = unsynced.turn(count, settings.turn / 4);
+        let ours = stores.in_place.turn(count, settings.turn);
+        let by_thread = stores.by_thread.turn(count, settings.turn / 2);
+        let without = stores.unsynced.turn(count, settings.turn / 4);
         let entries = (ours.latencies.len() * count) as f64;
         let figures = [
             1.0 / below.mean(),
@@ -162,6 +176,7 @@ fn compare(
             ours.median() * 1e6,
             ours.mean() / below.mean(),
             ours.median() / below.median(),
+            by_thread.mean() / below.mean(),
             ours.cpu.as_secs_f64() * 1e6 / entries,
             1.0 / without.mean(),
             without.mean() * 1e6 / count as f64,
@@ -177,13 +192,14 @@ fn compare(
         p50,
         ratio,
         of_p50,
+        by_thread,
         cpu,
         free_rate,
         free,
     ] = rows.map(middle);
     println!(
         "{count:>7} {floor_rate:>9.0} {floor_p50:>8.0} {rate:>9.0} {p50:>8.0} {ratio:>7.2} \
-         {of_p50:>7.2} {goal:>5.1} {cpu:>12.2} {free_rate:>11.0} {free:>10.2}"
+         {of_p50:>7.2} {goal:>5.1} {by_thread:>9.2} {cpu:>12.2} {free_rate:>11.0} {free:>10.2}"
     );
 }
 

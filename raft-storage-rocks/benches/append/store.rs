@@ -30,11 +30,11 @@ pub(crate) struct Appender<'a> {
     pub(crate) is_purged: bool,
 }
 
-fn open(path: PathBuf, sync: bool) -> RocksLogStore {
+fn open(path: PathBuf, sync: bool, writes_in_place: bool) -> RocksLogStore {
     std::fs::create_dir_all(&path).expect("a directory can be made");
     let options = RocksOptions {
         sync,
-        writes_in_place: true,
+        writes_in_place,
         ..RocksOptions::default()
     };
     let identity = Identity {
@@ -48,19 +48,28 @@ fn open(path: PathBuf, sync: bool) -> RocksLogStore {
 
 /// Opens a store that is there; answers how many entries it holds.
 pub(crate) fn open_and_look(runtime: &Runtime, path: PathBuf) -> u64 {
-    let log = open(path, true);
+    let log = open(path, true, false);
     let bounds = runtime.block_on(log.bounds()).expect("it has bounds");
     bounds.last.index.get() - bounds.purged.index.get()
 }
 
 impl<'a> Appender<'a> {
     pub(crate) fn new(runtime: &'a Runtime, path: PathBuf, sync: bool) -> Self {
+        Self::with(runtime, open(path, sync, false))
+    }
+
+    /// One whose appends are written by the task that makes them.
+    pub(crate) fn in_place(runtime: &'a Runtime, path: PathBuf) -> Self {
+        Self::with(runtime, open(path, true, true))
+    }
+
+    fn with(runtime: &'a Runtime, log: RocksLogStore) -> Self {
         let data: Vec<u8> = (0..COMMAND + READY)
             .map(|at| (at * 131 / 7) as u8)
             .collect();
         Self {
             runtime,
-            log: Arc::new(open(path, sync)),
+            log: Arc::new(log),
             data: data.into(),
             last: 0,
             since_purge: 0,
