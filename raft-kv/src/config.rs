@@ -26,6 +26,8 @@ const DEFAULT_MAX_REQUEST_BYTES: usize = 3 << 19;
 const MAX_REQUEST_BYTES_LIMIT: usize = 8 << 20;
 /// etcd's limit of a transaction.
 const DEFAULT_MAX_TXN_OPS: usize = 128;
+/// The transport's default, too.
+const DEFAULT_SNAPSHOT_SHARE: f64 = 0.25;
 const MIB: u64 = 1 << 20;
 
 /// The checked configuration of one node.
@@ -67,6 +69,8 @@ pub struct Config {
     pub max_txn_ops: usize,
     /// Most bytes a second that the node sends in snapshots; nothing for no limit.
     pub snapshot_bytes_per_second: Option<u64>,
+    /// What a snapshot takes of what path and nodes carry, above 0 and up to 1.
+    pub snapshot_share: f64,
     /// How logs are written.
     pub log_format: LogFormat,
     /// What is logged: a level or a filter.
@@ -158,6 +162,7 @@ impl Config {
                 .unwrap_or(DEFAULT_MAX_REQUEST_BYTES),
             max_txn_ops: settings.max_txn_ops.unwrap_or(DEFAULT_MAX_TXN_OPS),
             snapshot_bytes_per_second: settings.snapshot_bytes_per_second,
+            snapshot_share: settings.snapshot_share.unwrap_or(DEFAULT_SNAPSHOT_SHARE),
             log_format: settings.log_format.unwrap_or_default(),
             log_level: settings.log_level.unwrap_or_else(|| "info".to_owned()),
         };
@@ -191,6 +196,9 @@ impl Config {
         {
             let reason = format!("must not be below {MIB}: a snapshot would take too long");
             return Err(invalid("snapshot_bytes_per_second", reason));
+        }
+        if !(self.snapshot_share > 0.0 && self.snapshot_share <= 1.0) {
+            return Err(invalid("snapshot_share", "must be above 0 and at most 1"));
         }
         if self.max_request_bytes > MAX_REQUEST_BYTES_LIMIT {
             let reason = format!(

@@ -228,6 +228,7 @@ fn bind_peers(config: &Config) -> Result<(Arc<QuicNetwork>, Arc<CertificateFiles
     let cluster = config.cluster.name();
     let mut quic = QuicConfig::new(cluster, config.node, config.listen_peer, certificates);
     quic.snapshot_rate = config.snapshot_bytes_per_second;
+    quic.snapshot_share = config.snapshot_share;
     let network = QuicNetwork::bind(quic).map_err(|source| ServerError::Peers(Box::new(source)))?;
     let files = CertificateFiles::new(config.tls.clone(), stamps, Arc::clone(&network));
     // Peers may dial before the node has read who they are; it will know better later.

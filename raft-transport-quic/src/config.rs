@@ -60,9 +60,14 @@ pub struct QuicConfig {
     /// half-read on the other, for a connection on which it goes on. Default 30 s.
     pub snapshot_patience: Duration,
     /// Bytes a second for all snapshots together that this node sends; at least 1 MiB,
-    /// so that a chunk takes no longer than a second. Default none: a snapshot waits for
-    /// whatever is more urgent, but takes all that is left of the path.
+    /// so that a chunk takes no longer than a second. Default none.
     pub snapshot_rate: Option<u64>,
+    /// What a snapshot takes of what the path, the processors and the disks of both ends
+    /// carry, above 0 and up to 1: it is sent in bursts, and after each it rests, so that
+    /// commits and heartbeats find their way between. With 1 a snapshot is as fast as it
+    /// can be, and small commits take several times as long meanwhile where processors or
+    /// disks are busy with it. Default 0.25.
+    pub snapshot_share: f64,
 }
 
 impl QuicConfig {
@@ -96,6 +101,7 @@ impl QuicConfig {
             backoff_max: Duration::from_secs(1),
             snapshot_patience: Duration::from_secs(30),
             snapshot_rate: None,
+            snapshot_share: 0.25,
         }
     }
 
@@ -136,6 +142,12 @@ impl QuicConfig {
                 "snapshot_rate is {rate} bytes a second, must be at least {MIB}"
             ));
         }
+        if !(self.snapshot_share > 0.0 && self.snapshot_share <= 1.0) {
+            return invalid(format!(
+                "snapshot_share is {}, must be above 0 and at most 1",
+                self.snapshot_share
+            ));
+        }
         if self.backoff_min.is_zero() || self.backoff_min > self.backoff_max {
             return invalid(format!(
                 "backoff_min is {:?}, must be above zero and at most backoff_max {:?}",
@@ -151,12 +163,32 @@ mod tests {
     use super::*;
     use crate::certificates::DevAuthority;
 
-    #[test]
-    fn a_datagram_that_paths_or_sockets_cannot_bear_is_refused() {
+    fn config() -> QuicConfig {
         let node = NodeId::new(1);
         let pem = DevAuthority::new("test").unwrap().node(node).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let mut config = QuicConfig::new("test", node, listen, pem.certificates().unwrap());
+        QuicConfig::new("test", node, listen, pem.certificates().unwrap())
+    }
+
+    #[test]
+    fn a_share_that_is_none_or_more_than_all_is_refused() {
+        let mut config = config();
+        for (share, fits) in [
+            (0.01, true),
+            (1.0, true),
+            (0.0, false),
+            (1.1, false),
+            (-0.5, false),
+            (f64::NAN, false),
+        ] {
+            config.snapshot_share = share;
+            assert_eq!(config.validate().is_ok(), fits, "{share}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_that_paths_or_sockets_cannot_bear_is_refused() {
+        let mut config = config();
 
         for (size, fits) in [(1199, false), (1200, true), (6500, true), (6501, false)] {
             config.largest_datagram = size;

@@ -87,9 +87,11 @@
 //! on waiting for the next one. Nothing is asked of
 //! [`SnapshotReader`](raft_core::SnapshotReader)s for that.
 //!
-//! All of a node's snapshots share a rate, if one is
-//! [set](QuicConfig::snapshot_rate). Without one, a snapshot takes what more urgent
-//! streams leave of the path.
+//! A snapshot takes a quarter of what the path and both nodes carry, or another
+//! [share](QuicConfig::snapshot_share): after each burst it rests in proportion to the
+//! time that the receiver took for it, so that commits find path, processors and disks
+//! free. All of a node's snapshots share a rate besides, if one is
+//! [set](QuicConfig::snapshot_rate).
 //!
 //! Both sides wait for
 //! [`snapshot_patience`](QuicConfig::snapshot_patience) after a break without

@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Most bytes a second that a node sends in snapshots; without, as fast as it goes
     #[arg(long, value_parser = parse_bytes)]
     rate: Option<u64>,
+    /// What a snapshot takes of what path and nodes carry, up to 1; without, the default
+    #[arg(long)]
+    share: Option<f64>,
     /// Concurrent writers
     #[arg(long, default_value_t = 1)]
     writers: usize,
@@ -85,10 +88,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn settings(arguments: &Arguments) -> String {
-    match arguments.rate {
-        Some(rate) => format!("snapshot_bytes_per_second = {rate}\n"),
-        None => String::new(),
-    }
+    let rate = arguments
+        .rate
+        .map(|rate| format!("snapshot_bytes_per_second = {rate}\n"));
+    let share = arguments
+        .share
+        .map(|share| format!("snapshot_share = {share:?}\n"));
+    [rate, share].into_iter().flatten().collect()
 }
 
 /// A fourth node joins as a learner; answers how long it took to get the state.

@@ -75,6 +75,10 @@ pub struct Settings {
     /// Most bytes a second that the node sends in snapshots [default: no limit]
     #[arg(long, env = "RAFT_KV_SNAPSHOT_BYTES_PER_SECOND", value_name = "N")]
     pub snapshot_bytes_per_second: Option<u64>,
+    /// What a snapshot takes of what path and nodes carry, up to 1: as much as it can
+    /// [default: 0.25]
+    #[arg(long, env = "RAFT_KV_SNAPSHOT_SHARE", value_name = "SHARE")]
+    pub snapshot_share: Option<f64>,
     /// How logs are written [default: text]
     #[arg(long, env = "RAFT_KV_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -123,7 +127,7 @@ pub struct TlsSettings {
 
 impl Settings {
     /// The keys of the top level.
-    pub(super) const KEYS: [&str; 20] = [
+    pub(super) const KEYS: [&str; 21] = [
         "node_id",
         "name",
         "cluster",
@@ -142,6 +146,7 @@ impl Settings {
         "max_request_bytes",
         "max_txn_ops",
         "snapshot_bytes_per_second",
+        "snapshot_share",
         "log_format",
         "log_level",
     ];
@@ -174,6 +179,7 @@ impl Settings {
             snapshot_bytes_per_second: self
                 .snapshot_bytes_per_second
                 .or(below.snapshot_bytes_per_second),
+            snapshot_share: self.snapshot_share.or(below.snapshot_share),
             log_format: self.log_format.or(below.log_format),
             log_level: self.log_level.or(below.log_level),
         }

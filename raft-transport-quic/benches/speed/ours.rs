@@ -26,6 +26,7 @@ impl Ours {
         let listen = "127.0.0.1:0".parse().expect("an address");
         let mut config = QuicConfig::new("benchmark", node, listen, certificates);
         config.largest_datagram = self.0.largest_datagram();
+        config.snapshot_share = 1.0;
         QuicNetwork::bind(config).expect("a free port")
     }
 }

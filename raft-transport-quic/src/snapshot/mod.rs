@@ -34,6 +34,9 @@
 //! [`snapshot_rate`](crate::QuicConfig::snapshot_rate) ([`pace`]). What is sent again
 //! after a break counts again.
 //!
+//! Each transfer takes a [`snapshot_share`](crate::QuicConfig::snapshot_share) of what
+//! path and nodes carry, and rests in between ([`turns`]).
+//!
 //! # Memory
 //!
 //! | where | at most |
@@ -53,6 +56,7 @@ mod receive;
 mod send;
 mod source;
 mod transfer;
+mod turns;
 mod window;
 
 use quinn::VarInt;

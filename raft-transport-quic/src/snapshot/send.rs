@@ -1,13 +1,13 @@
 //! The sender of a snapshot: one stream after another, until it is across.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream, WriteError};
 use raft_core::{MessageClass, NetworkError, NodeId, Snapshot, SnapshotHeader};
+use tokio::time::{Instant, sleep_until};
 
 use super::pace::Pace;
 use super::source::Source;
+use super::turns::Turns;
 use super::window::{Next, Window};
 use super::{ABANDONED, FRAME_LIMIT, describe};
 use crate::frame::{Frame, FrameError, FrameKind, FrameReader};
@@ -28,6 +28,7 @@ pub(crate) async fn send(
         begin: SnapshotBegin::new(shared.next_transfer(), header, meta),
         source: Source::Idle(reader),
         window: Window::default(),
+        turns: Turns::new(shared.config.snapshot_share),
         has_begun: false,
         broken_since: None,
     };
@@ -40,6 +41,7 @@ struct Outgoing {
     begin: SnapshotBegin,
     source: Source,
     window: Window,
+    turns: Turns,
     /// The receiver answered once.
     has_begun: bool,
     /// The first break after the last chunk that got across.
@@ -56,6 +58,7 @@ enum Ended {
 
 /// A stream being written.
 struct Stream {
+    connection: Connection,
     sending: SendStream,
     replies: FrameReader<RecvStream>,
     /// A frame in parts, as far as it is not written.
@@ -108,6 +111,7 @@ impl Outgoing {
         let begin = encode_frame(FrameKind::SnapshotBegin, &self.begin, FRAME_LIMIT)
             .map_err(|reason| Ended::Failed(NetworkError::Refused { reason }))?;
         let mut stream = Stream {
+            connection,
             sending,
             replies: FrameReader::new(replies, FRAME_LIMIT),
             unwritten: [begin, Bytes::new()],
@@ -118,6 +122,7 @@ impl Outgoing {
             self.fill(&mut stream, &shared.snapshot_pace)?;
             let has_unwritten = !stream.is_stopped && stream.has_unwritten();
             let is_paced = stream.may_write_chunks() && !shared.snapshot_pace.is_ready();
+            let rests_until = self.turns.rests_until(Instant::now());
             let may_read = stream.is_answered && !stream.is_stopped && self.window.has_room();
             tokio::select! {
                 biased;
@@ -130,6 +135,7 @@ impl Outgoing {
                     stream.wrote(written.map(|_| ()))?;
                 }
                 () = shared.snapshot_pace.ready(), if is_paced => {}
+                () = sleep_until(rests_until.unwrap_or_else(Instant::now)), if rests_until.is_some() => {}
                 data = self.source.next(), if may_read => match data {
                     Ok(data) => self.window.push(data),
                     Err(error) => return Err(Ended::Failed(error.into())),
@@ -158,12 +164,18 @@ impl Outgoing {
 
     /// Makes the next frame ready, if there is one and nothing else to write.
     fn fill(&mut self, stream: &mut Stream, pace: &Pace) -> Result<(), Ended> {
-        if !stream.may_write_chunks() || !pace.is_ready() {
+        let now = Instant::now();
+        // The end is small, and what it follows is on its way.
+        let is_its_turn = !self.window.has_chunk() || self.turns.may_send(now);
+        if !stream.may_write_chunks() || !pace.is_ready() || !is_its_turn {
             return Ok(());
         }
         stream.unwritten = match self.window.next() {
             None => return Ok(()),
-            Some(Next::Chunk(parts)) => parts,
+            Some(Next::Chunk(parts)) => {
+                self.turns.sent(parts[1].len(), now);
+                parts
+            }
             Some(Next::End(end)) => {
                 let end = encode_frame(FrameKind::SnapshotEnd, &end, FRAME_LIMIT)
                     .map_err(|reason| Ended::Failed(NetworkError::Refused { reason }))?;
@@ -201,7 +213,9 @@ impl Outgoing {
                 let have: SnapshotHave =
                     wire::decode(&frame.body).map_err(|e| nonsense(e.to_string()))?;
                 let further = self.window.acknowledge(have.chunks).map_err(nonsense)?;
-                if further {
+                let round_trip = stream.connection.rtt();
+                self.turns.taken_in(further, Instant::now(), round_trip);
+                if further > 0 {
                     self.broken_since = None;
                     self.source.progressed();
                 }
@@ -209,6 +223,7 @@ impl Outgoing {
                     stream.is_answered = true;
                     self.has_begun = true;
                     self.window.rewind();
+                    self.turns.begin_anew();
                 }
                 Ok(None)
             }

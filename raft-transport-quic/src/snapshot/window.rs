@@ -8,7 +8,7 @@ use super::chunk::{self, MAX_CHUNK};
 use crate::wire::SnapshotEnd;
 
 /// From so many bytes on, nothing more is read before something is acknowledged.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The same for chunks, so that small ones do not cost more than they hold.
 const MAX_CHUNKS: usize = 1024;
 
@@ -61,26 +61,31 @@ impl Window {
         }
     }
 
-    /// Lets go what the receiver holds. Answers whether that is more than before.
-    pub(super) fn acknowledge(&mut self, held: u64) -> Result<bool, String> {
+    /// Lets go what the receiver holds. Answers how many bytes more that is than before.
+    pub(super) fn acknowledge(&mut self, held: u64) -> Result<usize, String> {
         let (known, read) = (self.acknowledged, self.read.chunks);
         if !(known..=read).contains(&held) {
             return Err(format!(
                 "the receiver claims {held} chunks, between {known} and {read} are possible"
             ));
         }
-        for chunk in self.chunks.drain(..usize_of(held - known)) {
-            self.bytes -= chunk.len();
-        }
+        let further = self.chunks.drain(..usize_of(held - known));
+        let bytes = further.map(|chunk| chunk.len()).sum();
+        self.bytes -= bytes;
         self.written = self.written.saturating_sub(usize_of(held - known));
         self.acknowledged = held;
-        Ok(held > known)
+        Ok(bytes)
     }
 
     /// A new stream begins with the first chunk that is not acknowledged.
     pub(super) const fn rewind(&mut self) {
         self.written = 0;
         self.is_end_written = false;
+    }
+
+    /// Whether a chunk is to be written next.
+    pub(super) fn has_chunk(&self) -> bool {
+        self.written < self.chunks.len()
     }
 
     /// What to write next, if there is something.
@@ -123,10 +128,10 @@ mod tests {
         for number in 0..4 {
             assert_eq!(window.next(), Some(chunk(number)));
         }
-        assert_eq!(window.acknowledge(1), Ok(true));
+        assert_eq!(window.acknowledge(1), Ok(10));
         assert_eq!(window.next(), None);
 
-        assert_eq!(window.acknowledge(2), Ok(true));
+        assert_eq!(window.acknowledge(2), Ok(10));
         window.rewind();
 
         assert_eq!(window.next(), Some(chunk(2)));
@@ -149,15 +154,15 @@ mod tests {
             assert_eq!(window.next(), None);
             window.rewind();
         }
-        assert_eq!(window.acknowledge(1), Ok(true));
+        assert_eq!(window.acknowledge(1), Ok(10));
         assert_eq!(window.next(), Some(Next::End(end)));
     }
 
     #[test]
     fn a_receiver_cannot_forget_chunks_nor_hold_some_that_were_not_read() {
         let mut window = window(4);
-        assert_eq!(window.acknowledge(2), Ok(true));
-        assert_eq!(window.acknowledge(2), Ok(false));
+        assert_eq!(window.acknowledge(2), Ok(20));
+        assert_eq!(window.acknowledge(2), Ok(0));
 
         assert!(window.acknowledge(1).is_err());
         assert!(window.acknowledge(5).is_err());
@@ -176,7 +181,7 @@ mod tests {
         }
         assert_eq!(small.chunks.len(), MAX_CHUNKS);
 
-        assert_eq!(large.acknowledge(1), Ok(true));
+        assert_eq!(large.acknowledge(1), Ok(MAX_CHUNK));
         assert!(large.has_room());
     }
 

@@ -135,12 +135,13 @@ struct Transfer {
 }
 
 impl Transfer {
-    async fn over(weather: Weather, rate: Option<u64>) -> Self {
+    async fn over(weather: Weather, rate: Option<u64>, share: f64) -> Self {
         let ether = Ether::new(11, weather);
         let authority = authority();
         let start = |id| {
             let mut config = config(&authority, id);
             config.snapshot_rate = rate;
+            config.snapshot_share = share;
             node_in(&ether, config, RecordingInbox::default())
         };
         let nodes = [start(1), start(2)];
@@ -286,7 +287,7 @@ async fn a_snapshot_under_loss_and_three_breaks_arrives_once_while_heartbeats_ke
         tokio::time::resume();
     }
     let bytes = asked_bytes().unwrap_or(32 * MIB);
-    let transfer = Transfer::over(LOSSY, None).await;
+    let transfer = Transfer::over(LOSSY, None, 1.0).await;
     let [one, two] = &transfer.nodes;
     let places = [1, 2, 3].map(|quarter| bytes / 4 * quarter).into_iter();
 
@@ -330,7 +331,7 @@ async fn a_snapshot_that_fills_a_slow_path_delays_heartbeats_by_no_more_than_its
         rate: Some(10_000_000),
         ..Weather::default()
     };
-    let transfer = Transfer::over(slow, None).await;
+    let transfer = Transfer::over(slow, None, 1.0).await;
 
     let (took, said) = tokio::join!(transfer.send(32 * MIB), transfer.talk());
 
@@ -345,9 +346,31 @@ async fn a_snapshot_that_fills_a_slow_path_delays_heartbeats_by_no_more_than_its
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_snapshot_that_takes_a_share_of_a_slow_path_delays_heartbeats_by_a_burst() {
+    const RATE: u32 = 10_000_000;
+    let slow = Weather {
+        delay: Duration::from_millis(5),
+        rate: Some(RATE),
+        ..Weather::default()
+    };
+    let transfer = Transfer::over(slow, None, 0.25).await;
+
+    let (took, said) = tokio::join!(transfer.send(32 * MIB), transfer.talk());
+
+    transfer.arrived_once_and_whole(32 * MIB);
+    let late = transfer.lateness(&said);
+    println!("32 MiB in {took:.1?}; {late}");
+    let full = Duration::from_secs_f64((32 * MIB) as f64 / f64::from(RATE));
+    assert!(took > full * 3, "it took more than its share: {took:?}");
+    assert!(took < full * 6, "it does not use its share: {took:?}");
+    let burst = Duration::from_secs_f64(f64::from(512 << 10) / f64::from(RATE));
+    assert!(late.of_a_thousand(990) < burst, "{late}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_keeps_to_its_rate_over_breaks() {
     const RATE: usize = 4 * MIB;
-    let transfer = Transfer::over(LOSSY, Some(RATE as u64)).await;
+    let transfer = Transfer::over(LOSSY, Some(RATE as u64), 1.0).await;
     let [one, two] = &transfer.nodes;
 
     let (took, _, ()) = tokio::join!(

@@ -17,6 +17,7 @@ pub(crate) const CHUNK: usize = 300_000;
 pub(crate) struct Source {
     pub(crate) random: Random,
     pub(crate) left: usize,
+    pub(crate) chunk: usize,
     pub(crate) asked: Arc<AtomicUsize>,
     /// How often it was told of progress.
     pub(crate) told: Arc<AtomicUsize>,
@@ -34,7 +35,7 @@ impl SnapshotReader for Source {
         }
         self.left -= 1;
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(self.random.bytes(CHUNK).into()))
+        Ok(Some(self.random.bytes(self.chunk).into()))
     }
 
     fn progressed(&mut self) {
@@ -46,6 +47,7 @@ pub(crate) fn source(chunks: usize) -> Source {
     Source {
         random: Random(7),
         left: chunks,
+        chunk: CHUNK,
         asked: Arc::default(),
         told: Arc::default(),
         fails_at_end: false,

@@ -30,6 +30,26 @@ async fn a_snapshot_of_megabytes_arrives_whole() {
     assert_eq!(two.inbox.take_snapshot(), Some((meta(), whole(20))));
 }
 
+/// A receiver acknowledges in steps that chunks of such sizes do not add up to.
+#[tokio::test]
+async fn chunks_of_any_size_get_across() {
+    for chunk in [1000, 60 << 10, (64 << 10) - 1, 65 << 10] {
+        let (one, two) = pair();
+        let source = Source {
+            chunk,
+            ..source(40)
+        };
+
+        one.network
+            .send_snapshot(header(&one, two.id), snapshot(source))
+            .await
+            .unwrap();
+
+        let (_, bytes) = two.inbox.take_snapshot().unwrap();
+        assert_eq!(bytes.len(), 40 * chunk);
+    }
+}
+
 #[tokio::test]
 async fn whoever_watches_the_source_hears_that_the_receiver_gets_further() {
     let (one, two) = pair();

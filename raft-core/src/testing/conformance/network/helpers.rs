@@ -104,6 +104,17 @@ impl Gate {
         }
     }
 
+    /// Lets one pass that waits. Whoever comes later waits in its turn.
+    pub(super) fn let_one_pass(&self) {
+        let is_awaited = {
+            let state = self.state.lock().expect("no holder panics");
+            state.0 == 0 && state.1.is_some()
+        };
+        if is_awaited {
+            self.open(1);
+        }
+    }
+
     async fn pass(&self) {
         poll_fn(|context| {
             let mut state = self.state.lock().expect("no holder panics");
