@@ -15,7 +15,7 @@ use raft_transport_quic::hello::Versions;
 
 use crate::alone::is_alone;
 use crate::stranger::{Greeted, Stranger, farewell};
-use crate::support::{Node, Random, authority, introduce};
+use crate::support::{Node, Random, authority, introduce, until};
 
 /// The node that does harm.
 const FOE: NodeId = NodeId::new(3);
@@ -324,12 +324,13 @@ async fn a_frame_over_the_limit_ends_its_connection_before_its_body_comes() {
         heard,
         "frame of 4294967295 bytes is over the limit of 16777216"
     );
-    let refusals = scene.one.network.refusals();
-    let ours = refusals.iter().find(|r| r.peer == Some(FOE)).unwrap();
-    assert!(
-        ours.reason.contains("we refused what the peer sent"),
-        "{ours:?}"
-    );
+    // It is noted once the connection is over on this side, too.
+    until("the refusal is noted", || {
+        let refusals = scene.one.network.refusals();
+        let ours = refusals.iter().find(|refusal| refusal.peer == Some(FOE));
+        ours.is_some_and(|ours| ours.reason.contains("we refused what the peer sent"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
