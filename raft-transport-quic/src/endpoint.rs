@@ -7,13 +7,15 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
-    AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
-    TransportConfig, VarInt,
+    AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
+    ServerConfig, TransportConfig, VarInt,
 };
 
 use crate::config::QuicConfig;
 use crate::credentials::Credentials;
 use crate::error::BindError;
+#[cfg(unix)]
+use crate::socket::Socket;
 
 /// One stream's share of memory on the receiving side.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
@@ -36,9 +38,19 @@ const MAX_PENDING_HANDSHAKES: usize = 256;
 pub(crate) fn open(config: &QuicConfig, credentials: &Credentials) -> Result<Endpoint, BindError> {
     let runtime = quinn::default_runtime().ok_or(BindError::NoRuntime)?;
     let socket = socket(config.listen)
-        .and_then(|socket| runtime.wrap_udp_socket(socket))
+        .and_then(|socket| take_over(socket, &*runtime))
         .map_err(|source| cannot_listen(config, source))?;
     open_on(config, credentials, socket)
+}
+
+#[cfg(unix)]
+fn take_over(socket: UdpSocket, _: &dyn Runtime) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
+    Ok(Socket::new(socket)?)
+}
+
+#[cfg(not(unix))]
+fn take_over(socket: UdpSocket, runtime: &dyn Runtime) -> std::io::Result<Arc<dyn AsyncUdpSocket>> {
+    runtime.wrap_udp_socket(socket)
 }
 
 /// The endpoint on a socket. Each connection is accepted and dialled with the

@@ -116,8 +116,9 @@
 //!
 //! Datagrams grow to what the path carries, 6500 bytes at most
 //! ([`largest_datagram`](QuicConfig::largest_datagram)). There a snapshot takes half the
-//! processor time of 1452 bytes, so jumbo frames between nodes are worth having. The socket asks for
-//! buffers of 2 MiB, which Linux grants as far as `net.core.rmem_max` and
+//! processor time of 1452 bytes, so jumbo frames between nodes are worth having. Where
+//! they are not to be had, up to four of quinn's batches of ten leave in one call of the
+//! system, where it offers segmentation. The socket asks for buffers of 2 MiB, which Linux grants as far as `net.core.rmem_max` and
 //! `net.core.wmem_max` allow; with less, bursts are lost and sent again. State
 //! machines should hand out snapshots in chunks of about 64 KiB: they stay in a
 //! processor's cache from the checksum to the packets.
@@ -166,6 +167,8 @@
 
 mod authority;
 mod backoff;
+#[cfg(unix)]
+mod bundle;
 pub mod certificates;
 pub mod config;
 mod credentials;
@@ -190,6 +193,8 @@ mod shared;
 mod shown;
 mod silence;
 mod snapshot;
+#[cfg(unix)]
+mod socket;
 mod telemetry;
 mod tls;
 mod traffic;
