@@ -109,7 +109,7 @@
 //!
 //! # Speed
 //!
-//! What is queued for a class goes out as one frame of up to 256 KiB. A command
+//! What is queued for a class goes out in frames of up to 64 KiB. A command
 //! of 16 KiB or more is not copied on its way: it goes out from where it lies, and
 //! is handed over as a slice of its frame, which it keeps in memory. A smaller one
 //! is copied once on each side.

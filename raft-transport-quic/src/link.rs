@@ -34,8 +34,9 @@ use crate::wire::{self, WireError};
 
 /// A connection that gave way to another is still read for so long.
 const LINGER: Duration = Duration::from_millis(500);
-/// How much goes into one frame, if it consists of several messages.
-const FRAME_TARGET: usize = 256 * 1024;
+/// How much goes into one frame, if it consists of several messages. The receiver reads
+/// one while the next is written: with longer ones, each side would wait for the other.
+const FRAME_TARGET: usize = 64 * 1024;
 /// Room for a value of `wire` beside messages, most of which are short.
 const SMALL: usize = 64;
 
@@ -288,10 +289,14 @@ impl Writer {
         };
         prioritize(&stream, self.class);
         let traffic = Traffic::sent(self.class, self.link.peer.id);
+        // Once for all frames: it takes its place in line only at the first.
+        let mut retired = self.retired.clone();
+        let retired = retired.wait_for(|retired| *retired);
+        tokio::pin!(retired);
         loop {
             let batch = tokio::select! {
                 biased;
-                _ = self.retired.wait_for(|retired| *retired) => return Ok(()),
+                _ = &mut retired => return Ok(()),
                 batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
             };
             for mut frame in self.frames(&batch) {
