@@ -31,6 +31,7 @@ pub(crate) async fn send(
         turns: Turns::new(shared.config.snapshot_share),
         has_begun: false,
         broken_since: None,
+        traffic: Traffic::sent(MessageClass::Snapshot, header.to.node),
     };
     transfer.run(shared).await
 }
@@ -46,6 +47,7 @@ struct Outgoing {
     has_begun: bool,
     /// The first break after the last chunk that got across.
     broken_since: Option<Instant>,
+    traffic: Traffic,
 }
 
 /// Why a stream ended without the receiver's reply.
@@ -184,7 +186,7 @@ impl Outgoing {
         };
         let bytes = stream.unwritten.iter().map(Bytes::len).sum();
         pace.sent(bytes);
-        Traffic::sent(MessageClass::Snapshot, self.peer).count(bytes);
+        self.traffic.count(bytes);
         Ok(())
     }
 
