@@ -133,6 +133,12 @@ impl FrameBuilder {
         self.shared.push((self.bytes.len(), bytes));
     }
 
+    /// How long the body is so far, with what lies elsewhere.
+    pub(crate) fn body_len(&self) -> usize {
+        let elsewhere: usize = self.shared.iter().map(|(_, part)| part.len()).sum();
+        self.bytes.len() - HEADER_LEN + elsewhere
+    }
+
     /// The frame, as parts to be written one after the other.
     ///
     /// # Errors

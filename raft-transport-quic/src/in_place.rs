@@ -5,17 +5,23 @@
 //! bytes are the same; `tests/it/wire_format.rs` holds both to them. Only what
 //! carries commands needs a shape of its own.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bytes::Bytes;
 use raft_core::message::{
     AppendEntries, AppendReply, ChangeMembership, ChangeMembershipReply, Commit, EntryAbsent,
     FetchEntry, FetchedEntry, Heartbeat, HeartbeatReply, PreVote, PreVoteReply, Propose,
-    ProposeRefused, ReadIndex, ReadIndexReply, RequestVote, RequestVoteReply, TimeoutNow,
+    ProposeRefused, ReadIndex, ReadIndexReply, Refusal, RequestVote, RequestVoteReply, TimeoutNow,
 };
 use raft_core::{
     Entry, Envelope, GroupId, LogId, LogIndex, LogSlice, Membership, Message, NotARun, Payload,
     ReplicaId, RequestId, Term,
 };
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+
+use crate::wire::MAX_ITEMS;
 
 /// From here on a command stays in the frame it came in, and keeps all of it in
 /// memory. A smaller one is copied: a state machine that holds on to a few of
@@ -50,7 +56,7 @@ enum MessageInPlace<'a> {
     ReadIndexReply(ReadIndexReply),
     #[serde(borrow)]
     Propose(ProposeInPlace<'a>),
-    ProposeRefused(ProposeRefused),
+    ProposeRefused(RefusedInPlace),
     ChangeMembership(ChangeMembership),
     ChangeMembershipReply(ChangeMembershipReply),
     TimeoutNow(TimeoutNow),
@@ -64,7 +70,7 @@ enum MessageInPlace<'a> {
 struct AppendInPlace<'a> {
     session: u64,
     previous: LogId,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "not_too_many")]
     entries: Vec<EntryInPlace<'a>>,
     commit: LogIndex,
 }
@@ -72,8 +78,16 @@ struct AppendInPlace<'a> {
 #[derive(Deserialize)]
 struct ProposeInPlace<'a> {
     boot: u64,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "not_too_many")]
     commands: Vec<(u64, &'a [u8])>,
+}
+
+#[derive(Deserialize)]
+struct RefusedInPlace {
+    boot: u64,
+    #[serde(deserialize_with = "not_too_many")]
+    sequences: Vec<u64>,
+    reason: Refusal,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +142,11 @@ impl MessageInPlace<'_> {
             Self::ReadIndex(body) => Message::ReadIndex(body),
             Self::ReadIndexReply(body) => Message::ReadIndexReply(body),
             Self::Propose(body) => Message::Propose(body.into_propose(frame)),
-            Self::ProposeRefused(body) => Message::ProposeRefused(body),
+            Self::ProposeRefused(body) => Message::ProposeRefused(ProposeRefused {
+                boot: body.boot,
+                sequences: body.sequences,
+                reason: body.reason,
+            }),
             Self::ChangeMembership(body) => Message::ChangeMembership(body),
             Self::ChangeMembershipReply(body) => Message::ChangeMembershipReply(body),
             Self::TimeoutNow(body) => Message::TimeoutNow(body),
@@ -188,5 +206,39 @@ fn keep(data: &[u8], frame: &Bytes) -> Bytes {
         Bytes::copy_from_slice(data)
     } else {
         frame.slice_ref(data)
+    }
+}
+
+/// A sequence of at most [`MAX_ITEMS`].
+fn not_too_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_seq(NotTooMany(PhantomData))
+}
+
+struct NotTooMany<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NotTooMany<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {MAX_ITEMS} entries or commands in one message")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        /// What is only announced takes no more room than this.
+        const AT_ONCE: usize = 4096;
+        // Bincode always knows how many are announced.
+        let announced = items.size_hint().unwrap_or(0);
+        if announced > MAX_ITEMS {
+            return Err(A::Error::invalid_length(announced, &self));
+        }
+        let mut found = Vec::with_capacity(announced.min(AT_ONCE));
+        while let Some(item) = items.next_element()? {
+            found.push(item);
+        }
+        Ok(found)
     }
 }

@@ -60,7 +60,8 @@
 //! [`handshake_timeout`](QuicConfig::handshake_timeout); from 256 places on it
 //! must prove its address first. A peer has four streams of messages and four of
 //! snapshots; a length is checked against
-//! [`max_frame`](QuicConfig::max_frame) before room is made for the body.
+//! [`max_frame`](QuicConfig::max_frame) before room is made for the body, and what a
+//! body may become in memory is bounded ([`wire::MAX_BODY`]).
 //! Whatever is not our protocol ends the connection it came on, and no other.
 //!
 //! # Failure

@@ -317,7 +317,7 @@ impl Writer {
                     peer = %self.link.peer.id,
                     message = batch.first().map(|envelope| envelope.message.name()),
                     reason,
-                    "a message cannot be sent; raise max_frame on all nodes"
+                    "a message cannot be sent"
                 );
                 Vec::new()
             }
@@ -328,7 +328,9 @@ impl Writer {
 fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Vec<Bytes>, String> {
     let mut frame = FrameBuilder::new(FrameKind::Messages, 0);
     wire::encode_batch_in(batch, &mut frame).map_err(|error| error.to_string())?;
-    frame.finish_parts(limit).map_err(|error| error.to_string())
+    frame
+        .finish_parts(limit)
+        .map_err(|error| format!("{error}; raise max_frame on all nodes"))
 }
 
 /// One value of `wire` as a frame.

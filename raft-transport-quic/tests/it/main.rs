@@ -27,5 +27,6 @@ mod support;
 mod trust;
 mod versions;
 mod weather;
+mod wire_bounds;
 mod wire_format;
 mod wire_messages;
