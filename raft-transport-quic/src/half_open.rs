@@ -1,9 +1,9 @@
 //! Handshakes under way, counted by the address they come from: whoever opens
-//! many and ends none takes room from itself. Addresses of IPv6 count
-//! one by one, however many of them a host has.
+//! many and ends none takes room from itself. A host with IPv6 has a network of
+//! 2^64 addresses to itself, so those count as one.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most handshakes of one address at a time. A node dials one at a time.
@@ -26,8 +26,7 @@ pub(crate) struct Place {
 impl HalfOpen {
     /// A place for one more, if the address has not too many.
     pub(crate) fn enter(&self, address: IpAddr, is_proven: bool) -> Option<Place> {
-        // An IPv4 address is the same one in the clothes of IPv6.
-        let key = (address.to_canonical(), is_proven);
+        let key = (counted_as(address), is_proven);
         let mut counts = self
             .by_address
             .lock()
@@ -41,6 +40,18 @@ impl HalfOpen {
             all: self.clone(),
             key,
         })
+    }
+}
+
+/// The address that stands for all that one host may have.
+fn counted_as(address: IpAddr) -> IpAddr {
+    // An IPv4 address is the same one in the clothes of IPv6.
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & (u128::MAX << 64);
+            Ipv6Addr::from_bits(network).into()
+        }
+        address => address,
     }
 }
 
@@ -83,5 +94,17 @@ mod tests {
         drop(places);
         assert!(all.enter(attacker, false).is_some());
         assert!(all.by_address.lock().expect("not poisoned").is_empty());
+    }
+
+    #[test]
+    fn all_addresses_of_a_network_of_ipv6_have_one_share() {
+        let all = HalfOpen::default();
+        let _places: Vec<_> = (0..MOST_OF_ONE_ADDRESS)
+            .map(|host| all.enter(address(&format!("2001:db8:0:7::{host:x}")), true))
+            .map(|place| place.expect("there is room"))
+            .collect();
+
+        assert!(all.enter(address("2001:db8:0:7:ffff::1"), true).is_none());
+        assert!(all.enter(address("2001:db8:0:8::1"), true).is_some());
     }
 }

@@ -56,7 +56,7 @@
 //! # Hostile peers
 //!
 //! Before its certificate is checked, a stranger holds one of at most 1024
-//! places, 64 for each address, for at most
+//! places, 64 for each address (of IPv6: for each /64), for at most
 //! [`handshake_timeout`](QuicConfig::handshake_timeout); from 256 places on it
 //! must prove its address first. A peer has four streams of messages and four of
 //! snapshots; a length is checked against
