@@ -26,7 +26,7 @@ use crate::server::deliver;
 use crate::shared::Shared;
 use crate::silence;
 use crate::snapshot;
-use crate::telemetry::{self, FailureReason, count_handshake_failure};
+use crate::telemetry::{self, FailureReason, Open, count_handshake_failure};
 use crate::tls;
 use crate::traffic::Traffic;
 use crate::vigil;
@@ -163,7 +163,7 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
     } else {
         retire.send_replace(true);
     }
-    metrics::gauge!("raft_transport_connections").increment(1.0);
+    let open = Open::of_all();
     let (peer, direction) = (link.peer.id, link.direction);
     tracing::info!(%peer, %direction, address = %connection.remote_address(), adopted, "connected");
 
@@ -178,7 +178,7 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         }
     };
     link.peer.release(connection);
-    metrics::gauge!("raft_transport_connections").decrement(1.0);
+    drop(open);
     tracing::info!(%peer, %direction, reason = %ended, "connection ended");
     let address = connection.remote_address();
     shared

@@ -73,7 +73,7 @@ pub(crate) fn count_handshake_failure(direction: Direction, reason: FailureReaso
 /// Measures a connection for as long as it lasts.
 pub(crate) async fn sample(link: Arc<Link>) {
     let labels = [("peer", link.peer.id.get().to_string())];
-    let _open = Open::new(&labels);
+    let _open = Open::new(metrics::gauge!("raft_transport_peer_connections", &labels));
     let rtt = metrics::gauge!("raft_transport_rtt_seconds", &labels);
     let sent = metrics::counter!("raft_transport_packets_sent_total", &labels);
     let lost = metrics::counter!("raft_transport_packets_lost_total", &labels);
@@ -90,12 +90,16 @@ pub(crate) async fn sample(link: Arc<Link>) {
     }
 }
 
-/// A connection that is open, in the gauge.
-struct Open(metrics::Gauge);
+/// A connection that is open, in a gauge until it is dropped, as it is when the node stops.
+pub(crate) struct Open(metrics::Gauge);
 
 impl Open {
-    fn new(labels: &[(&'static str, String); 1]) -> Self {
-        let gauge = metrics::gauge!("raft_transport_peer_connections", labels);
+    /// One of all connections.
+    pub(crate) fn of_all() -> Self {
+        Self::new(metrics::gauge!("raft_transport_connections"))
+    }
+
+    fn new(gauge: metrics::Gauge) -> Self {
         gauge.increment(1.0);
         Self(gauge)
     }

@@ -56,8 +56,11 @@ async fn peers_connections_and_refusals_are_measured_and_strangers_add_no_labels
     assert!(rtt > 0.0 && rtt < 1.0, "{rtt}");
     assert_eq!(of_two("raft_transport_packets_lost_total"), Some(0.0));
     let received = ["direction=\"received\"", "class=\"append\"", "peer=\"1\""];
-    let frames = value(&metrics, "raft_transport_frames_total", &received);
-    assert!(frames >= Some(1.0));
+    // What is sent is counted before it arrives.
+    until("the other side counts it", || {
+        value(&metrics, "raft_transport_frames_total", &received) >= Some(1.0)
+    })
+    .await;
 
     let year = 365.0 * 24.0 * 3600.0;
     let expiry = value(&metrics, "raft_transport_certificate_expiry_seconds", &[]).unwrap();
@@ -90,6 +93,13 @@ async fn peers_connections_and_refusals_are_measured_and_strangers_add_no_labels
     two.network.shutdown().await;
     until("the connection is gone from the gauge", || {
         of_two("raft_transport_peer_connections") == Some(0.0)
+    })
+    .await;
+    for node in [one, unknown] {
+        node.network.shutdown().await;
+    }
+    until("no connection is in the gauge of all", || {
+        value(&metrics, "raft_transport_connections", &[]) == Some(0.0)
     })
     .await;
 }
