@@ -23,6 +23,7 @@ use crate::identity::Identity;
 use crate::opening::{self, Opened, Parting};
 use crate::peer::{Current, Peer, class_name, count_dropped};
 use crate::server::deliver;
+use crate::refusals::printable_end;
 use crate::shared::Shared;
 use crate::silence;
 use crate::snapshot;
@@ -179,7 +180,8 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
     };
     link.peer.release(connection);
     drop(open);
-    tracing::info!(%peer, %direction, reason = %ended, "connection ended");
+    let reason = printable_end(&ended);
+    tracing::info!(%peer, %direction, reason, "connection ended");
     let address = connection.remote_address();
     shared
         .refusals

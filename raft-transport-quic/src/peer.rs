@@ -23,6 +23,7 @@ use crate::credentials::Credentials;
 use crate::error::{CloseCode, Direction};
 use crate::link::{self, Dialled};
 use crate::queue::BoundedQueue;
+use crate::refusals::printable_end;
 use crate::shared::Shared;
 use crate::telemetry::{FailureReason, count_handshake_failure};
 
@@ -312,7 +313,7 @@ async fn dial(
             shared
                 .refusals
                 .record_handshake(Direction::Outgoing, Some(peer.id), address, &error);
-            Err(error.to_string())
+            Err(printable_end(&error))
         }
         Err(_) => {
             count_handshake_failure(Direction::Outgoing, FailureReason::Timeout);

@@ -2,8 +2,8 @@
 //!
 //! A peer with a wrong certificate tries for ever. Its first refusal is worth
 //! a warning and the thousandth is not. A stranger can have another certificate
-//! at each try; so many lines are written for strangers and no more, until some
-//! time has passed.
+//! at each try, and a peer another reason; so many lines are written for all
+//! strangers, and for each peer, and no more, until some time has passed.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +15,15 @@ use quinn::{ConnectionError, TransportErrorCode};
 use raft_core::NodeId;
 
 use crate::error::{CloseCode, Direction, Refusal};
+use crate::shown::clip;
 use crate::telemetry::{FailureReason, count_handshake_failure};
 use crate::trust::plain_reason;
 
 /// Strangers can add to the table, so it is bounded.
 const MOST_REMEMBERED: usize = 64;
-/// Lines about strangers in one [`PERIOD`].
+/// The other side can say anything at any length; a log line shall not.
+const LONGEST_REASON: usize = 500;
+/// Lines about one peer, or about all strangers, in one [`PERIOD`].
 const MOST_LINES: u32 = 64;
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -37,10 +40,11 @@ struct State {
     current: BTreeMap<Key, Refusal>,
     last: Option<Refusal>,
     count: u64,
-    strangers: Lines,
+    /// For all strangers under nobody's name.
+    lines: BTreeMap<Option<NodeId>, Lines>,
 }
 
-/// The lines about strangers in the present period.
+/// The lines about a peer, or about strangers, in the present period.
 #[derive(Debug, Default)]
 struct Lines {
     since: Option<Instant>,
@@ -49,16 +53,17 @@ struct Lines {
 }
 
 impl Lines {
+    fn is_over(&self, now: Instant) -> bool {
+        self.since.is_none_or(|since| now - since >= PERIOD)
+    }
+
     /// Whether one more may be written.
-    fn allow(&mut self, now: Instant) -> bool {
-        let is_over = self.since.is_none_or(|since| now - since >= PERIOD);
-        if is_over {
+    fn allow(&mut self, peer: Option<NodeId>, now: Instant) -> bool {
+        if self.is_over(now) {
             if self.kept_back > 0 {
                 let refusals = self.kept_back;
-                tracing::warn!(
-                    refusals,
-                    "connections of strangers refused without a line each"
-                );
+                let peer = peer.map(tracing::field::display);
+                tracing::warn!(peer, refusals, "refused without a line each");
             }
             *self = Self {
                 since: Some(now),
@@ -72,6 +77,19 @@ impl Lines {
     }
 }
 
+impl State {
+    /// Whether a line about this peer, or about a stranger, may be written.
+    fn may_warn(&mut self, peer: Option<NodeId>, now: Instant) -> bool {
+        let mut key = peer;
+        if !self.lines.contains_key(&key) && self.lines.len() >= MOST_REMEMBERED {
+            self.lines.retain(|_, lines| !lines.is_over(now));
+            // Of more peers at once, those that come last share the strangers' lines.
+            key = key.filter(|_| self.lines.len() < MOST_REMEMBERED);
+        }
+        self.lines.entry(key).or_default().allow(key, now)
+    }
+}
+
 impl Refusals {
     /// Remembers a refusal; warns if it is a new one.
     pub(crate) fn record(&self, refusal: Refusal) {
@@ -80,8 +98,7 @@ impl Refusals {
         let mut state = self.state();
         let known = state.current.get(&key).map(|r| &r.reason) == Some(&refusal.reason);
         if !known {
-            let is_stranger = refusal.peer.is_none();
-            if !is_stranger || state.strangers.allow(Instant::now()) {
+            if state.may_warn(refusal.peer, Instant::now()) {
                 warn(&refusal);
             }
             if state.current.len() >= MOST_REMEMBERED {
@@ -202,12 +219,18 @@ fn failure_reason(error: &ConnectionError) -> Option<FailureReason> {
     }
 }
 
-/// A stranger's words, fit for a log.
+/// How a connection ended, fit for a log: the other side may have had the word.
+pub(crate) fn printable_end(error: &ConnectionError) -> String {
+    printable(error.to_string().as_bytes())
+}
+
+/// The other side's words, fit for a log.
 fn printable(reason: &[u8]) -> String {
-    String::from_utf8_lossy(reason)
+    let text: String = String::from_utf8_lossy(reason)
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+        .collect();
+    clip(&text, LONGEST_REASON)
 }
 
 /// TLS alerts travel as this range of error codes (RFC 9001, 4.8).
@@ -224,13 +247,59 @@ fn is_handshake_failure(code: TransportErrorCode) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn strangers_have_so_many_lines_in_a_period_and_again_in_the_next() {
-        let (mut lines, now) = (Lines::default(), Instant::now());
-        let allowed = |lines: &mut Lines, now| (0..1000).filter(|_| lines.allow(now)).count();
+    fn allowed(state: &mut State, peer: Option<NodeId>, now: Instant) -> usize {
+        (0..1000).filter(|_| state.may_warn(peer, now)).count()
+    }
 
-        assert_eq!(allowed(&mut lines, now), MOST_LINES as usize);
-        assert_eq!(allowed(&mut lines, now + PERIOD / 2), 0);
-        assert_eq!(allowed(&mut lines, now + PERIOD), MOST_LINES as usize);
+    #[test]
+    fn strangers_and_each_peer_have_so_many_lines_in_a_period_and_again_in_the_next() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let most = MOST_LINES as usize;
+
+        for peer in [None, Some(NodeId::new(2)), Some(NodeId::new(3))] {
+            assert_eq!(allowed(&mut state, peer, now), most, "{peer:?}");
+            assert_eq!(allowed(&mut state, peer, now + PERIOD / 2), 0, "{peer:?}");
+        }
+        assert_eq!(allowed(&mut state, None, now + PERIOD), most);
+    }
+
+    #[test]
+    fn however_many_peers_are_refused_their_lines_take_bounded_room() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let refuse = |state: &mut State, now| {
+            let peers = (1..=1000).map(|id| Some(NodeId::new(id)));
+            peers.filter(|&peer| state.may_warn(peer, now)).count()
+        };
+
+        assert!(refuse(&mut state, now) <= MOST_REMEMBERED + MOST_LINES as usize);
+        assert!(refuse(&mut state, now + PERIOD) > MOST_REMEMBERED);
+
+        assert!(state.lines.len() <= MOST_REMEMBERED + 1);
+    }
+
+    #[test]
+    fn what_the_other_side_says_is_cut_and_has_no_control_characters() {
+        let said = || vec![b'\n'; 5000].into();
+        let closed = ConnectionError::ConnectionClosed(quinn::ConnectionClose {
+            error_code: TransportErrorCode::crypto(42),
+            frame_type: None,
+            reason: said(),
+        });
+        let application = ConnectionError::ApplicationClosed(quinn::ApplicationClose {
+            error_code: CloseCode::UnknownNode.code(),
+            reason: said(),
+        });
+
+        for error in [closed, application] {
+            let reason = refusal_reason(&error).expect("it is a refusal");
+            for text in [reason, printable_end(&error)] {
+                let len = text.chars().count();
+                assert!(
+                    (LONGEST_REASON..LONGEST_REASON + 50).contains(&len),
+                    "{len}"
+                );
+                assert!(!text.contains('\n'), "{text:?}");
+            }
+        }
     }
 }

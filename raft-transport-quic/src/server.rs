@@ -10,6 +10,7 @@ use crate::error::{Direction, Refusal};
 use crate::half_open::{HalfOpen, Place};
 use crate::link;
 use crate::peer::count_dropped;
+use crate::refusals::printable_end;
 use crate::shared::Shared;
 use crate::telemetry::{FailureReason, count_handshake_failure};
 use crate::tls;
@@ -61,7 +62,7 @@ async fn greet(shared: Arc<Shared>, incoming: Incoming, place: Place) {
     match outcome {
         Ok(Ok(connection)) => link::run(&shared, connection, None, credentials.renewals).await,
         Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "handshake failed");
+            tracing::debug!(%address, error = printable_end(&error), "handshake failed");
             shared
                 .refusals
                 .record_handshake(Direction::Incoming, None, address, &error);

@@ -24,7 +24,7 @@ impl Shown {
     pub(crate) fn of(der: &[u8]) -> Self {
         let name = match Identity::of_certificate(der) {
             Ok(identity) => format!("certificate of {identity}"),
-            Err(error) => format!("certificate [{}]", clip(&error.to_string())),
+            Err(error) => format!("certificate [{}]", clip(&error.to_string(), LONGEST)),
         };
         Self {
             name,
@@ -47,7 +47,7 @@ impl fmt::Display for Shown {
 /// empty if it cannot be read.
 pub(crate) fn serial(der: &[u8]) -> String {
     X509Certificate::from_der(der)
-        .map(|(_, parsed)| clip(&hex(parsed.raw_serial())))
+        .map(|(_, parsed)| clip(&hex(parsed.raw_serial()), LONGEST))
         .unwrap_or_default()
 }
 
@@ -73,8 +73,9 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn clip(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+/// At most so many characters of a text, and a mark if there were more.
+pub(crate) fn clip(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -99,7 +100,7 @@ mod tests {
     fn a_long_text_is_cut_between_two_characters() {
         let text = "é".repeat(LONGEST + 1);
 
-        assert_eq!(clip(&text).chars().count(), LONGEST + 1);
-        assert_eq!(clip("short"), "short");
+        assert_eq!(clip(&text, LONGEST).chars().count(), LONGEST + 1);
+        assert_eq!(clip("short", LONGEST), "short");
     }
 }
