@@ -21,9 +21,9 @@ use crate::error::{CloseCode, Direction, Refusal};
 use crate::frame::{FrameBuilder, FrameError, FrameKind, FrameReader};
 use crate::identity::Identity;
 use crate::opening::{self, Opened, Parting};
-use crate::peer::{Current, Peer, class_name, count_dropped};
-use crate::server::deliver;
+use crate::peer::{Current, NO_PEER, Peer, class_name, count_dropped};
 use crate::refusals::printable_end;
+use crate::server::deliver;
 use crate::shared::Shared;
 use crate::silence;
 use crate::snapshot;
@@ -171,7 +171,7 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
     let ended = tokio::select! {
         error = connection.closed() => error,
         () = async { drop(retired.wait_for(|retired| *retired).await) } => {
-            wind_down(connection).await
+            wind_down(&link).await
         }
         () = silence::noticed(connection, shared.config.idle_timeout) => {
             connection.close(CloseCode::Replaced.code(), b"the peer was silent");
@@ -188,12 +188,19 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         .record_end(direction, Some(peer), address, &ended);
 }
 
-/// Leaves a connection that gave way open for what is still under way.
-async fn wind_down(connection: &Connection) -> ConnectionError {
-    if let Ok(error) = tokio::time::timeout(LINGER, connection.closed()).await {
-        return error;
+/// Leaves a connection that gave way open for what is still under way, as long as
+/// its peer is one.
+async fn wind_down(link: &Link) -> ConnectionError {
+    let connection = &link.connection;
+    tokio::select! {
+        error = connection.closed() => return error,
+        () = tokio::time::sleep(LINGER) => {
+            connection.close(CloseCode::Replaced.code(), b"another connection stays");
+        }
+        () = link.peer.removed() => {
+            connection.close(CloseCode::Moved.code(), NO_PEER.as_bytes());
+        }
     }
-    connection.close(CloseCode::Replaced.code(), b"another connection stays");
     connection.closed().await
 }
 
@@ -260,6 +267,10 @@ async fn read_messages(
             return Err(StreamError::Unexpected(frame.kind));
         }
         traffic.count(frame.body.len());
+        // Frames that came before may wait here, which the end of the connection leaves.
+        if link.peer.is_removed() {
+            return Ok(());
+        }
         deliver(shared, link, wire::decode_batch_of(&frame.body)?);
     }
     Ok(())

@@ -29,6 +29,8 @@ use crate::telemetry::{FailureReason, count_handshake_failure};
 
 /// TLS wants a name; ours says nothing, since certificates name nodes.
 const SERVER_NAME: &str = "raft";
+/// What a peer hears that was removed.
+pub(crate) const NO_PEER: &str = "no longer a peer";
 
 /// What is known of one peer.
 pub(crate) struct Peer {
@@ -162,8 +164,20 @@ impl Peer {
     pub(crate) fn remove(&self) {
         self.state.send_modify(|state| {
             state.removed = true;
-            state.close_current("no longer a peer");
+            state.close_current(NO_PEER);
         });
+    }
+
+    /// Whether it is none any more. Nothing that it says counts then.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.state.borrow().removed
+    }
+
+    /// Returns when it is none any more.
+    pub(crate) async fn removed(&self) {
+        let mut state = self.state.subscribe();
+        let removed = state.wait_for(|state| state.removed).await;
+        debug_assert!(removed.is_ok(), "the peer holds its sender");
     }
 
     /// Puts a new connection to use, unless the one in use stays; says which.

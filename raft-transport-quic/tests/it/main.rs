@@ -19,6 +19,7 @@ mod namespaces;
 mod reconnect;
 mod relay;
 mod reload;
+mod removed;
 mod resume;
 mod sample;
 mod snapshot;

@@ -61,12 +61,17 @@ impl Stranger {
 
     /// Says hello on a connection that is up.
     pub(crate) async fn say_hello(connection: Connection, versions: Versions) -> Greeted {
-        let mut control = connection.open_uni().await.unwrap();
         let hello = Hello {
             boot: 7,
             renewals: 0,
             versions,
         };
+        Self::say(connection, hello).await
+    }
+
+    /// Says this hello.
+    pub(crate) async fn say(connection: Connection, hello: Hello) -> Greeted {
+        let mut control = connection.open_uni().await.unwrap();
         let mut frame = FrameBuilder::new(FrameKind::Hello, 64);
         hello.encode(frame.body());
         control
