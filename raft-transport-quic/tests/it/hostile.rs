@@ -181,7 +181,7 @@ async fn ten_thousand_handshakes_that_never_end_take_bounded_room_and_harm_nobod
     // 64 under way, and those of the last seconds on their way out.
     assert!(most_open <= 4 * 64, "{most_open} connections");
     assert!(most_memory < ROOM, "{most_memory} bytes more");
-    crate::support::until("they are all given up", || {
+    until("they are all given up", || {
         scene.one.network.open_connections() <= 2
     })
     .await;
