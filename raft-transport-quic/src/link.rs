@@ -136,6 +136,10 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         dialled_at,
         retire: retire.clone(),
     });
+    if adopted {
+        // Before anything is read, which may be refused at once: that is to be remembered.
+        shared.refusals.forget(link.peer.id);
+    }
     let mut tasks = JoinSet::new();
     let control = MessageClass::Control;
     tasks.spawn(read(
@@ -151,7 +155,6 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         Arc::clone(&link),
     ));
     if adopted {
-        shared.refusals.forget(link.peer.id);
         link.peer.drop_stale(shared.config.stale_after);
         let writer = |class| Writer {
             shared: Arc::clone(shared),
