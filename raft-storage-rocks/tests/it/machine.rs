@@ -1,7 +1,6 @@
 //! State machines on RocksDB, with an application that counts words.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use raft_storage_rocks::machine::{
     Application, Changes, MachineOptions, Moment, RocksMachine, StateReader,
 };
 use tempfile::TempDir;
+
+use crate::image::copy_moment;
 
 const WORDS: &str = "words";
 
@@ -148,7 +149,7 @@ mod duties {
 
         async fn crash(&mut self, machine: RocksMachine<Counter>) {
             let copy = TempDir::new().unwrap();
-            copy_directory(self.directory.path(), copy.path()).unwrap();
+            copy_moment(self.directory.path(), copy.path());
             // Dropped after the copy: what it still flushes is in nobody's way.
             drop((machine, self.reader.take()));
             self.directory = copy;
@@ -168,20 +169,6 @@ mod duties {
             let sum = reader.checksum().unwrap();
             format!("{:?} {sum}", counts.collect::<Vec<_>>()).into_bytes()
         }
-    }
-
-    fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                copy_directory(&entry.path(), &target)?;
-            } else {
-                fs::copy(entry.path(), target)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod flips;
 mod format;
 mod full;
 mod identity;
+mod image;
 mod in_place;
 mod machine;
 mod model;

@@ -1,8 +1,5 @@
 //! A store in a temporary directory, and a way past it to its bytes.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,6 +10,8 @@ use raft_core::{
 use raft_storage_rocks::{Identity, RocksOptions, RocksStore};
 use rocksdb::{DB, Direction, IteratorMode, Options};
 use tempfile::TempDir;
+
+use crate::image::copy_moment;
 
 pub(crate) const GROUP: GroupId = GroupId::new(0);
 
@@ -83,59 +82,11 @@ impl Place {
     }
 
     /// A copy of the files as they are now, whoever has them open: what a crash leaves.
-    ///
-    /// The files are copied one after the other, so a compaction meanwhile would
-    /// leave a mix that no crash leaves; then the copy is made again.
+    /// See [`copy_moment`] for what that means while the store goes on.
     pub(crate) fn image(&self) -> Self {
-        for _ in 0..100 {
-            let before = self.structure();
-            let copy = self.copy();
-            if self.structure() == before {
-                return copy;
-            }
-        }
-        panic!("the database rests at no moment");
-    }
-
-    /// The files that make up the database, and the length of what lists them. The
-    /// write-ahead log may grow: the write under way is torn anywhere by a crash, too.
-    fn structure(&self) -> BTreeMap<OsString, Option<u64>> {
-        let files = std::fs::read_dir(self.path()).expect("the directory can be listed");
-        let files = files.map(|file| file.expect("the directory can be listed"));
-        files
-            .filter_map(|file| {
-                let name = file.file_name();
-                let text = name.to_string_lossy();
-                let is_manifest = text.starts_with("MANIFEST");
-                let length = || file.metadata().map(|metadata| metadata.len()).ok();
-                let counts = is_manifest || text.ends_with(".sst") || text.ends_with(".log");
-                counts.then(|| (name.clone(), is_manifest.then(length).flatten()))
-            })
-            .collect()
-    }
-
-    fn copy(&self) -> Self {
-        const WATERMARK: &str = "WATERMARK";
         let copy = Self::new();
-        std::fs::create_dir(copy.path()).expect("the copy is new");
-        // No crash leaves a watermark that is newer than the write-ahead log.
-        self.copy_file(WATERMARK.as_ref(), &copy);
-        for file in std::fs::read_dir(self.path()).expect("the directory can be listed") {
-            let name = file.expect("the directory can be listed").file_name();
-            if name != WATERMARK {
-                self.copy_file(&name, &copy);
-            }
-        }
+        copy_moment(&self.path(), &copy.path());
         copy
-    }
-
-    fn copy_file(&self, name: &OsStr, to: &Self) {
-        match std::fs::copy(self.path().join(name), to.path().join(name)) {
-            Ok(_) => {}
-            // RocksDB removes files that it needs no longer.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => panic!("{} cannot be copied: {error}", name.display()),
-        }
     }
 
     pub(crate) fn remove(&self, family: &str, key: &[u8]) {

@@ -42,17 +42,6 @@ fn scrub(place: &Place) -> (Surveyed, Vec<Finding>) {
     (surveyed, findings)
 }
 
-/// The same store elsewhere: another one would have its records in other files.
-fn copy_of(original: &Place) -> Place {
-    let copy = Place::new();
-    fs::create_dir(copy.path()).unwrap();
-    for file in fs::read_dir(original.path()).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
-    copy
-}
-
 fn table_files(place: &Place) -> Vec<PathBuf> {
     let files = fs::read_dir(place.path()).unwrap();
     let files = files.map(|file| file.unwrap().path());
@@ -114,7 +103,8 @@ async fn a_flipped_byte_in_a_table_file_is_found_and_the_file_is_named() {
     let original = filled().await;
     let mut named = 0;
     for table in table_files(&original) {
-        let place = copy_of(&original);
+        // The same store: another one would have its records in other files.
+        let place = original.image();
         let table = &place.path().join(table.file_name().unwrap());
         let mut bytes = fs::read(table).unwrap();
         bytes[20] ^= 0x10;
