@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use raft_core::{LogId, LogStore};
 use raft_storage_rocks::{RocksOptions, RocksStore, StoreError};
+use rocksdb::{DB, Options};
 
 use crate::support::{GROUP, Place, append, entry, identity};
+
+/// Longer than a busy machine takes for a write.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A crash image of a store that acknowledged twenty entries.
 async fn crashed() -> Place {
@@ -41,6 +46,20 @@ fn open(place: &Place) -> Result<RocksStore, StoreError> {
 async fn last(store: &RocksStore) -> LogId {
     let log = store.log_store(GROUP).unwrap();
     log.bounds().await.unwrap().last
+}
+
+/// How far the store says that it has acknowledged.
+fn watermark(place: &Place) -> u64 {
+    let bytes = fs::read(place.path().join("WATERMARK")).unwrap();
+    u64::from_le_bytes(*bytes.first_chunk().unwrap())
+}
+
+/// How far what is written goes, synced or not.
+fn written(place: &Place) -> u64 {
+    let image = place.image();
+    let families = ["identity", "state", "meta", "payload", "repaired"];
+    let db = DB::open_cf_for_read_only(&Options::default(), image.path(), families, false);
+    db.unwrap().latest_sequence_number()
 }
 
 fn assert_refused_as_damaged(place: &Place) {
@@ -107,4 +126,35 @@ async fn a_store_without_a_watermark_opens() {
         let store = open(&place).unwrap();
         assert_eq!(last(&store).await, LogId::new(7, 20), "{content:?}");
     }
+}
+
+/// Purged entries are deleted without a sync. A change that writes nothing syncs nothing
+/// either, so it does not make them durable, and a power cut may take them: a watermark
+/// above them would say then that the store lost what it acknowledged.
+#[tokio::test]
+async fn a_change_that_writes_nothing_does_not_raise_the_watermark() {
+    let place = Place::new();
+    let store = place.open();
+    let log = store.log_store(GROUP).unwrap();
+    for index in 1..=9 {
+        append(&log, None, vec![entry(7, index)]).await;
+    }
+    log.purge(LogId::new(7, 5)).await.unwrap();
+    let deleted = async {
+        while written(&place) == watermark(&place) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, deleted).await.unwrap();
+    let before = watermark(&place);
+
+    // It is raised after the answer, so the second answer says that the first is done.
+    log.purge(LogId::new(7, 5)).await.unwrap();
+    log.purge(LogId::new(7, 5)).await.unwrap();
+
+    assert_eq!(watermark(&place), before);
+    assert!(before < written(&place));
+    append(&log, None, vec![entry(7, 10)]).await;
+    append(&log, None, vec![entry(7, 11)]).await;
+    assert!(before < watermark(&place));
 }
