@@ -331,6 +331,14 @@ pub enum StorageError {
         /// How that shows.
         reason: String,
     },
+    /// A newer program wrote this. What it means is not known here; nothing of it was done.
+    #[error("{what} is of a version that this program does not know: {reason}")]
+    UnknownVersion {
+        /// The record, with its place.
+        what: String,
+        /// Which version, which are known, and what to do.
+        reason: String,
+    },
     /// An earlier write failed; the store accepts no more.
     #[error("the store is closed for writing after an earlier failure")]
     Closed,

@@ -4,6 +4,8 @@
 //!
 //! 1. **Deterministic.** Equal sequences of entries give equal states and equal
 //!    responses on every replica: no clock, no randomness, no iteration in random order.
+//!    Replicas may run different versions of the program, so a command of a version that
+//!    this one does not know is neither applied nor passed over.
 //! 2. **In order, once.** Entries come in index order without gaps. After a restart
 //!    they come again from `durable_applied` on, and re-applying gives the same state.
 //! 3. **Atomic with its position.** The applied position becomes durable together
@@ -50,7 +52,10 @@ pub trait StateMachine: Send + 'static {
     ///
     /// # Errors
     ///
-    /// When the state cannot be written.
+    /// When the state cannot be written; [`StorageError::UnknownVersion`] for a command
+    /// that a newer version of the program wrote. A version that does not know a command
+    /// cannot tell what it changes, so the node stops before it, and goes on there when it
+    /// is started with a version that does.
     async fn apply(&mut self, entries: LogSlice) -> Result<Vec<Bytes>, StorageError>;
 
     /// The position up to which a crash loses nothing. Cheap.

@@ -3,6 +3,11 @@
 //! Every encoding starts with a version byte. Bincode appears in this file
 //! alone; the bytes it writes are part of the log's format, so a change of the
 //! types in [`crate::model`] needs a new version here.
+//!
+//! Members may run different programs, and must not part over a command. So one of a
+//! version that a member does not know stops it. Within a version every program, for
+//! ever, reads the same bytes as the same command, or refuses them: the version is what
+//! a new command, field or limit changes.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +76,19 @@ impl Command {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes)
     }
+
+    /// Looks whether `bytes` are of a version that this program knows, and at nothing
+    /// else. No bytes are of no version: no program ever writes or reads that.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::UnknownVersion`].
+    pub fn check_version(bytes: &[u8]) -> Result<(), DecodeError> {
+        match bytes.first() {
+            None | Some(&VERSION) => Ok(()),
+            Some(&version) => Err(DecodeError::UnknownVersion { version }),
+        }
+    }
 }
 
 impl Response {
@@ -119,10 +137,8 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Decodes from the slice itself: a length that exceeds it is an error, not an allocation.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let (&version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
-    if version != VERSION {
-        return Err(DecodeError::UnknownVersion { version });
-    }
+    Command::check_version(bytes)?;
+    let (_, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
     let malformed = |reason: String| DecodeError::Malformed { reason };
     let (value, used) = bincode::serde::borrow_decode_from_slice(body, bincode::config::standard())
         .map_err(|error| malformed(error.to_string()))?;
@@ -135,6 +151,9 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{
+        Compare, CompareResult, CompareTarget, KeyRange, Op, Range, SortOrder, SortTarget,
+    };
 
     fn put() -> Command {
         Command::Put(Put {
@@ -164,6 +183,84 @@ mod tests {
     #[test]
     fn the_encoding_of_a_put_is_fixed() {
         assert_eq!(put().encode(), [1, 0, 1, b'k', 1, b'v', 1, 0]);
+    }
+
+    /// What version 1 does not know must stay nonsense in it: an older program refuses it
+    /// where a newer one would do it, and the two would part. Something new is a new version.
+    #[test]
+    fn version_1_has_three_commands_four_operations_and_five_things_to_compare() {
+        let count = |prefix: &[u8], what: &str| {
+            let known = |&number: &u8| {
+                let bytes = [prefix, &[number], &[0; 32]].concat();
+                match Command::decode(&bytes) {
+                    Ok(_) => true,
+                    Err(DecodeError::Malformed { reason }) => !reason.contains("variant"),
+                    Err(other) => panic!("{what} {number}: {other}"),
+                }
+            };
+            (0..250).filter(known).count()
+        };
+
+        let (command, operation) = (&[1][..], &[1, 2, 0, 1][..]);
+        let (target, relation) = (&[1, 2, 1, 0, 0, 0][..], &[1, 2, 1, 0, 0][..]);
+        let counted = [
+            count(command, "command"),
+            count(operation, "operation"),
+            count(relation, "relation"),
+            count(target, "target"),
+        ];
+        assert_eq!(counted, [3, 4, 4, 5]);
+    }
+
+    /// These bytes lie in logs, as those of a put above.
+    #[test]
+    fn the_encoding_of_a_transaction_is_fixed() {
+        let keys = |key: &[u8]| KeyRange {
+            key: key.to_vec(),
+            range_end: vec![0],
+        };
+        let range = Range {
+            keys: keys(b"r"),
+            limit: 1,
+            revision: 2,
+            sort_order: SortOrder::Descend,
+            sort_target: SortTarget::Value,
+            keys_only: true,
+            count_only: false,
+            min_mod_revision: 3,
+            max_mod_revision: 4,
+            min_create_revision: 5,
+            max_create_revision: 6,
+        };
+        let delete = DeleteRange {
+            keys: keys(b"d"),
+            prev_kv: true,
+        };
+        let compare = Compare {
+            keys: keys(b"c"),
+            result: CompareResult::NotEqual,
+            target: CompareTarget::Lease(7),
+        };
+        let txn = Command::Txn(Txn {
+            compare: vec![compare],
+            success: vec![Op::Range(range), Op::DeleteRange(delete)],
+            failure: vec![Op::Txn(Txn::default())],
+        });
+
+        let compare = [1, 1, b'c', 1, 0, 3, 4, 14];
+        let range = [0, 1, b'r', 1, 0, 2, 4, 2, 4, 1, 0, 6, 8, 10, 12];
+        let delete = [2, 1, b'd', 1, 0, 1];
+        let bytes = [
+            &[1, 2],
+            &compare[..],
+            &[2],
+            &range,
+            &delete,
+            &[1, 3, 0, 0, 0],
+        ]
+        .concat();
+        assert_eq!(txn.encode(), bytes);
+        assert_eq!(Command::decode(&bytes), Ok(txn));
     }
 
     #[test]

@@ -252,9 +252,9 @@ pub enum KvError {
     /// A value was given together with `ignore_value`.
     #[error("value is provided")]
     ValueProvided,
-    /// A command of the log could not be decoded by this version.
-    #[error("unknown command: {0}")]
-    UnknownCommand(String),
+    /// A command of the log makes no sense to any version of the program.
+    #[error("malformed command: {0}")]
+    MalformedCommand(String),
     /// The reads of a transaction answer more than a member is willing to hold.
     #[error("request is too large")]
     AnswerTooLarge,

@@ -80,7 +80,7 @@ impl ApiError {
     fn code(&self) -> Code {
         match self {
             Self::Kv(KvError::FutureRevision | KvError::Compacted) => Code::OutOfRange,
-            Self::Kv(KvError::UnknownCommand(_)) | Self::Answer(_) => Code::Internal,
+            Self::Kv(KvError::MalformedCommand(_)) | Self::Answer(_) => Code::Internal,
             Self::Kv(_)
             | Self::SortOption
             | Self::Compare

@@ -37,14 +37,18 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Runs an encoded command; one that this version cannot read is refused.
+    /// Runs an encoded command of a version that is known. One that makes no sense is
+    /// refused: every member decodes it alike, whatever version of the program it runs.
     pub(super) fn apply_encoded(&mut self, bytes: &[u8]) -> Result<Response, StorageError> {
         match Command::decode(bytes) {
             Ok(command) => self.apply(&command),
-            Err(error) => Ok(Response::Refused {
-                error: KvError::UnknownCommand(error.to_string()),
-                revision: self.revision,
-            }),
+            Err(error) => {
+                tracing::error!(%error, "a command makes no sense and is refused: a bug");
+                Ok(Response::Refused {
+                    error: KvError::MalformedCommand(error.to_string()),
+                    revision: self.revision,
+                })
+            }
         }
     }
 

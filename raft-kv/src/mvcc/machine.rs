@@ -6,6 +6,7 @@ use raft_storage_rocks::machine::{Application, Changes, Moment, RocksMachine};
 
 use super::apply::Executor;
 use super::view::{FAMILIES, revision_at};
+use crate::command::Command;
 
 /// Applies committed entries to the store that [`super::MvccStore`] reads.
 pub type MvccMachine = RocksMachine<Mvcc>;
@@ -21,6 +22,12 @@ impl Application for Mvcc {
 
     fn families(&self) -> &'static [&'static str] {
         &FAMILIES
+    }
+
+    fn check_version(&self, command: &[u8]) -> Result<(), String> {
+        Command::check_version(command).map_err(|unknown| {
+            format!("{unknown}; start this member with a newer version of raft-kv")
+        })
     }
 
     fn apply(

@@ -120,14 +120,31 @@ pub trait Application: Send + Sync + 'static {
     /// state before the first; what a command changes, the next ones see only if the
     /// application shows it to them. One response per command.
     ///
+    /// Looks whether this version of the application knows what a command says, as by a
+    /// number of its format at its beginning. Cheap: it is asked for each command again
+    /// before [`apply`](Self::apply). Default: it knows all.
+    ///
+    /// The other replicas may run a newer version, which does more with such a command than
+    /// refuse it. So none of the batch is applied and the node stops, with an error that
+    /// names the entry; started with a version that knows it, it goes on there. Only what
+    /// *every* version refuses alike may be left to `apply` to refuse.
+    ///
+    /// # Errors
+    ///
+    /// Which version it is, which are known, and what to do.
+    fn check_version(&self, command: &[u8]) -> Result<(), String> {
+        let _ = command;
+        Ok(())
+    }
+
     /// Called where blocking is allowed. It has to be deterministic: equal states and
     /// commands give equal changes and responses on every replica. It may be called
     /// again with the same commands, if the disk was full.
     ///
     /// # Errors
     ///
-    /// When the state cannot be read: the node stops. A command that makes no sense is
-    /// answered with a response that says so.
+    /// When the state cannot be read: the node stops. A command that makes no sense to any
+    /// version is answered with a response that says so.
     fn apply(
         &self,
         before: &Moment<'_>,

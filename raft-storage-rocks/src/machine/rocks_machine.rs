@@ -196,6 +196,7 @@ fn apply(
         let (given, answered) = (commands.len(), responses.len());
         let reason = format!("the application answered {given} commands with {answered} responses");
         return Err(StorageError::Misuse { reason });
+    check_versions(application, entries)?;
     }
     position.last_applied = last;
     if let Some(membership) = entries.entries().iter().rev().find_map(membership) {
@@ -221,6 +222,18 @@ const fn membership(entry: &Entry) -> Option<&Membership> {
     match &entry.payload {
         Payload::Membership(membership) => Some(membership),
         Payload::Blank | Payload::Command { .. } => None,
+/// A command that a newer version wrote ends all applying, before anything of the batch.
+fn check_versions(application: &impl Application, entries: &LogSlice) -> Result<(), StorageError> {
+    for entry in entries.entries() {
+        let known = command(entry).map_or(Ok(()), |command| application.check_version(command));
+        known.map_err(|reason| StorageError::UnknownVersion {
+            what: format!("the command of entry {}", entry.log_id),
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
     }
 }
 

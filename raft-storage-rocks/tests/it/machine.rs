@@ -24,11 +24,14 @@ struct Counter {
     format: &'static str,
     families: &'static [&'static str],
 }
+    /// What a word that only a newer version counts begins with.
+    too_new: Option<u8>,
 
 const COUNTER: Counter = Counter {
     format: "counter 1",
     families: &[WORDS],
 };
+    too_new: Some(b'2'),
 
 impl Application for Counter {
     fn format(&self) -> &'static str {
@@ -40,6 +43,13 @@ impl Application for Counter {
     }
 
     fn apply(
+    fn check_version(&self, command: &[u8]) -> Result<(), String> {
+        match command.first().copied() {
+            version if version.is_some() && version == self.too_new => Err("it is new".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
         &self,
         before: &Moment<'_>,
         commands: &[Bytes],
@@ -211,6 +221,34 @@ async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
     let mut machine = open(ours.path());
     machine.apply(words(1, &["a"])).await.unwrap();
     let application = Counter {
+/// Had it passed over the command, it would count one less than the others for ever.
+#[tokio::test]
+async fn a_command_of_a_newer_version_is_applied_by_that_version_and_not_passed_over() {
+    let directory = TempDir::new().unwrap();
+    let mut machine = open(directory.path());
+    machine.apply(words(1, &["a"])).await.unwrap();
+
+    let refused = machine.apply(words(2, &["a", "2 new", "a"])).await;
+
+    let error = refused.unwrap_err();
+    assert!(matches!(error, StorageError::UnknownVersion { .. }));
+    assert_eq!(
+        error.to_string(),
+        "the command of entry t1/i3 is of a version that this program does not know: it is new"
+    );
+    assert_eq!(machine.reader().applied().last_applied, LogId::new(1, 1));
+    assert_eq!(counted(&machine.reader(), "a"), 1);
+
+    drop(machine);
+    let newer = Counter {
+        too_new: None,
+        ..COUNTER
+    };
+    let mut machine = RocksMachine::open(directory.path(), newer, &never_flushing()).unwrap();
+    let responses = machine.apply(words(2, &["a", "2 new", "a"])).await;
+    assert_eq!(responses.unwrap(), ["2", "1", "3"]);
+}
+
         format: "counter 2",
         ..COUNTER
     };
@@ -310,7 +348,11 @@ fn names_that_cannot_work_are_refused_before_anything_is_written() {
         ("theirs", &["default"][..]),
         (LONG, &["a"][..]),
     ] {
-        let application = Counter { format, families };
+        let application = Counter {
+            format,
+            families,
+            ..COUNTER
+        };
         let opened = RocksMachine::open(&path, application, &never_flushing());
         assert!(
             matches!(opened, Err(StorageError::Misuse { .. })),

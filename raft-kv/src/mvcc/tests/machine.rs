@@ -34,23 +34,26 @@ async fn blank_and_membership_entries_move_the_position_alone() {
     assert_eq!(replica.machine.applied().await.unwrap(), applied);
 }
 
-#[tokio::test]
-async fn an_unreadable_command_is_answered_and_the_next_one_runs() {
-    let mut replica = Replica::new();
+/// A run of puts, the first of which are these bytes instead.
+fn with_commands(commands: [&'static [u8]; 2]) -> LogSlice {
     let mut entries = entries(1, &vec![Command::Put(put("a", "1")); 3]).into_entries();
-    for (entry, bytes) in entries.iter_mut().zip([&b"\xee\x01"[..], b""]) {
+    for (entry, bytes) in entries.iter_mut().zip(commands) {
         entry.payload = Payload::Command {
             request: RequestId::default(),
             data: bytes.into(),
         };
     }
+    LogSlice::new(entries).unwrap()
+}
 
-    let responses = replica
-        .machine
-        .apply(LogSlice::new(entries).unwrap())
-        .await
-        .unwrap();
+/// Every version refuses these alike: they cannot mean anything later.
+#[tokio::test]
+async fn a_command_that_makes_no_sense_is_answered_and_the_next_one_runs() {
+    let mut replica = Replica::new();
 
+    let responses = replica.machine.apply(with_commands([b"\x01\xee", b""]));
+
+    let responses = responses.await.unwrap();
     let responses: Vec<_> = responses
         .iter()
         .map(|r| Response::decode(r).unwrap())
@@ -59,12 +62,37 @@ async fn an_unreadable_command_is_answered_and_the_next_one_runs() {
         assert!(matches!(
             refused,
             Response::Refused {
-                error: KvError::UnknownCommand(_),
+                error: KvError::MalformedCommand(_),
                 revision: 1
             }
         ));
     }
     assert!(matches!(&responses[2], Response::Ok(outcome) if outcome.revision == 2));
+}
+
+/// A member that knows the version applies it; one that passed over it would go on as
+/// if nothing were, with another state.
+#[tokio::test]
+async fn a_command_of_an_unknown_version_stops_the_machine_and_says_what_to_do() {
+    let mut replica = Replica::new();
+    let put = Command::Put(put("a", "0")).encode().leak();
+
+    let refused = replica.machine.apply(with_commands([put, b"\x02\x00"]));
+
+    let error = refused.await.unwrap_err();
+    assert!(
+        matches!(error, StorageError::UnknownVersion { .. }),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        "the command of entry t1/i2 is of a version that this program does not know: \
+         encoding version 2, this program knows 1; start this member with a newer version of \
+         raft-kv"
+    );
+    assert_eq!(replica.store.last_applied(), LogId::ZERO);
+    assert_eq!(replica.get("a"), None);
+    assert_eq!(replica.put("a", "1").await, 2);
 }
 
 #[tokio::test]
