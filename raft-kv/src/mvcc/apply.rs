@@ -4,7 +4,7 @@
 //! configuration, no randomness. A refused command leaves no trace.
 
 use raft_core::StorageError;
-use raft_storage_rocks::machine::{Changes, Moment};
+use raft_storage_rocks::machine::{Changes, Moment, RecordTooLong};
 
 use super::check::{NO_LIMIT, check};
 use super::error::QueryError;
@@ -93,9 +93,9 @@ impl<'a> Executor<'a> {
     }
 
     /// Hands over what the requests changed.
-    pub(super) fn write_to(&self, changes: &mut Changes<'_>) {
-        self.pending.write_to(changes);
-        put_revision(changes, self.newest());
+    pub(super) fn write_to(&self, changes: &mut Changes<'_>) -> Result<(), RecordTooLong> {
+        self.pending.write_to(changes)?;
+        put_revision(changes, self.newest())
     }
 
     pub(super) fn view(&self) -> View<'_> {

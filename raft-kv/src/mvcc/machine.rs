@@ -41,7 +41,7 @@ impl Application for Mvcc {
         for command in commands {
             responses.push(executor.apply_encoded(command)?.encode().into());
         }
-        executor.write_to(changes);
+        executor.write_to(changes)?;
         Ok(responses)
     }
 }

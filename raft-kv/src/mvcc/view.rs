@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use raft_core::StorageError;
 use raft_storage_rocks::machine::rocksdb::{DBRawIterator, ReadOptions};
-use raft_storage_rocks::machine::{Changes, Moment, storage_error};
+use raft_storage_rocks::machine::{Changes, Moment, RecordTooLong, storage_error};
 
 use super::error::corrupt;
 use super::keys::{self, Revision};
@@ -29,8 +29,8 @@ pub(super) fn revision_at(moment: &Moment<'_>) -> Result<i64, StorageError> {
 }
 
 /// Notes the revision that changes lead to.
-pub(super) fn put_revision(changes: &mut Changes<'_>, revision: i64) {
-    changes.put(META, REVISION_KEY, record::seal_revision(revision));
+pub(super) fn put_revision(changes: &mut Changes<'_>, revision: i64) -> Result<(), RecordTooLong> {
+    changes.put(META, REVISION_KEY, record::seal_revision(revision))
 }
 
 /// Changes not yet written.
@@ -55,14 +55,16 @@ impl Pending {
         }
     }
 
-    /// Adds the changes to what is about to be written.
-    pub(super) fn write_to(&self, changes: &mut Changes<'_>) {
+    /// Adds the changes to what is about to be written. None is too long: a command has
+    /// 8 MiB at most.
+    pub(super) fn write_to(&self, changes: &mut Changes<'_>) -> Result<(), RecordTooLong> {
         for (key, lifetime) in &self.index {
-            changes.put(KEYS, key, record::encode_index(key, *lifetime));
+            changes.put(KEYS, key, record::encode_index(key, *lifetime))?;
         }
         for (revision, change) in &self.changes {
-            changes.put(REVISIONS, revision.encode(), change.encode(*revision));
+            changes.put(REVISIONS, revision.encode(), change.encode(*revision))?;
         }
+        Ok(())
     }
 }
 

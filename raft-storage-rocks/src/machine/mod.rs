@@ -59,8 +59,11 @@
 //!     ) -> Result<Vec<Bytes>, StorageError> {
 //!         let mut answer = |command: &Bytes| {
 //!             let key = &command[..command.len().min(1)];
-//!             changes.put("words", key, command);
-//!             Bytes::from_static(b"kept")
+//!             let answer = match changes.put("words", key, command) {
+//!                 Ok(()) => "kept",
+//!                 Err(_) => "too long",
+//!             };
+//!             Bytes::from_static(answer.as_bytes())
 //!         };
 //!         Ok(commands.iter().map(&mut answer).collect())
 //!     }
@@ -92,7 +95,7 @@ pub(crate) mod stream;
 use bytes::Bytes;
 use raft_core::StorageError;
 
-pub use moment::{Changes, Moment};
+pub use moment::{Changes, MAX_RECORD_BYTES, Moment, RecordTooLong};
 pub use options::MachineOptions;
 pub use reader::StateReader;
 pub use rocks_machine::RocksMachine;

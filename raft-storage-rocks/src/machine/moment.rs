@@ -1,4 +1,8 @@
 //! What an application sees of its state, and what it changes.
+//!
+//! A snapshot's reader sets aside memory for one record at a time. So records have a
+//! greatest length, and a longer one is refused where it is written: once it were in the
+//! state, no snapshot of that could be restored.
 
 use raft_core::{AppliedState, StorageError};
 use rocksdb::{DBRawIterator, ReadOptions, Snapshot, WriteBatch};
@@ -6,6 +10,35 @@ use rocksdb::{DBRawIterator, ReadOptions, Snapshot, WriteBatch};
 use super::position::{self, RAFT};
 use super::state::State;
 use super::storage_error;
+
+/// The longest record of a state, key and value together: 256 MiB.
+pub const MAX_RECORD_BYTES: usize = 256 << 20;
+
+/// A record has more than [`MAX_RECORD_BYTES`].
+///
+/// Every replica refuses the same ones, so an application that answers a command with a
+/// refusal then stays deterministic. Handed on by `?`, it ends the node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a record of {bytes} bytes, at most {MAX_RECORD_BYTES} can be restored from a snapshot")]
+pub struct RecordTooLong {
+    /// How many it has.
+    pub bytes: usize,
+}
+
+impl From<RecordTooLong> for StorageError {
+    fn from(refused: RecordTooLong) -> Self {
+        let reason = refused.to_string();
+        Self::Misuse { reason }
+    }
+}
+
+/// Refuses a record that could not be restored from a snapshot.
+pub(super) const fn check_length(key: usize, value: usize) -> Result<(), RecordTooLong> {
+    match key.saturating_add(value) {
+        bytes if bytes > MAX_RECORD_BYTES => Err(RecordTooLong { bytes }),
+        _ => Ok(()),
+    }
+}
 
 /// The state at one moment, whatever is applied meanwhile. Holding it for long keeps
 /// what was overwritten since on the disk.
@@ -78,11 +111,24 @@ impl<'a> Changes<'a> {
 
     /// Sets the value of a key.
     ///
+    /// # Errors
+    ///
+    /// When key and value are longer than [`MAX_RECORD_BYTES`] together. Nothing is set,
+    /// and the application may answer its command so.
+    ///
     /// # Panics
     ///
     /// If there is no such column family.
-    pub fn put(&mut self, family: &str, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    pub fn put(
+        &mut self,
+        family: &str,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<(), RecordTooLong> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        check_length(key.len(), value.len())?;
         self.batch.put_cf(self.state.family(family), key, value);
+        Ok(())
     }
 
     /// Removes a key, if it is there.

@@ -19,7 +19,7 @@ use rocksdb::ReadOptions;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::moment::Moment;
+use super::moment::{Moment, check_length};
 use super::state::{Layout, State};
 use super::{corrupt, storage_error};
 
@@ -132,10 +132,12 @@ impl StreamWriter {
     }
 
     fn push_record(&mut self, tag: u8, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        // One that an earlier version wrote, which did not look.
+        let too_long = |refused| corrupt("a record of the state", refused);
+        check_length(key.len(), value.len()).map_err(too_long)?;
         self.push(&[tag]);
         for part in [key, value] {
-            let too_long = |_| corrupt("a record", format!("it has {} bytes", part.len()));
-            let len = u32::try_from(part.len()).map_err(too_long)?;
+            let len = u32::try_from(part.len()).expect("the whole record is shorter");
             self.push(&len.to_be_bytes());
         }
         self.push(key);
@@ -166,5 +168,27 @@ impl StreamWriter {
     /// Waits until the chunk finds room.
     fn send(&mut self, chunk: Chunk) {
         self.abandoned |= self.chunks.blocking_send(chunk).is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::MAX_RECORD_BYTES;
+
+    #[test]
+    fn a_record_that_nobody_could_restore_ends_the_stream() {
+        let (chunks, _sent) = mpsc::channel(1);
+        let mut writer = StreamWriter::new(chunks);
+        let value = vec![0; MAX_RECORD_BYTES];
+
+        let refused = writer.push_record(1, b"k", &value);
+
+        assert!(
+            matches!(refused, Err(StorageError::Corrupt { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(writer.buffer, []);
+        writer.push_record(1, b"k", b"v").unwrap();
     }
 }

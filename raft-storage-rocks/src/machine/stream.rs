@@ -5,10 +5,8 @@
 use raft_core::StorageError;
 
 use super::corrupt;
+use super::moment::check_length;
 use super::snapshot::END_TAG;
-
-/// A longer record cannot be ours, and is refused before memory is set aside for it.
-const MAX_RECORD_BYTES: usize = 256 << 20;
 
 const CHECKSUM_LEN: usize = 4;
 
@@ -159,6 +157,7 @@ fn parse_record(bytes: &[u8]) -> Parsed<'_> {
     let Some((value_len, rest)) = take_len(rest)? else {
         return Ok(None);
     };
+    check(key_len, value_len)?;
     let parts = rest
         .split_at_checked(key_len)
         .and_then(|(key, rest)| Some((key, rest.split_at_checked(value_len)?)));
@@ -174,11 +173,14 @@ fn take_len(bytes: &[u8]) -> Result<Option<(usize, &[u8])>, StorageError> {
         return Ok(None);
     };
     match usize::try_from(u32::from_be_bytes(*len)) {
-        Ok(len) if len <= MAX_RECORD_BYTES => Ok(Some((len, rest))),
-        _ => Err(damaged(format!(
-            "a record longer than {MAX_RECORD_BYTES} bytes"
-        ))),
+        Ok(len) => check(len, 0).map(|()| Some((len, rest))),
+        Err(_) => Err(damaged("a record longer than memory".to_owned())),
     }
+}
+
+/// A longer record cannot be ours, and is refused before memory is set aside for it.
+fn check(key: usize, value: usize) -> Result<(), StorageError> {
+    check_length(key, value).map_err(|refused| damaged(refused.to_string()))
 }
 
 /// The stream is not what was sent.

@@ -11,7 +11,7 @@ use raft_core::{
     StorageError, async_trait,
 };
 use raft_storage_rocks::machine::{
-    Application, Changes, MachineOptions, Moment, RocksMachine, StateReader,
+    Application, Changes, MAX_RECORD_BYTES, MachineOptions, Moment, RocksMachine, StateReader,
 };
 use tempfile::TempDir;
 
@@ -19,7 +19,8 @@ use crate::image::copy_moment;
 
 const WORDS: &str = "words";
 
-/// How often each command came; the command `nonsense` is answered so.
+/// How often each command came; the command `nonsense` is answered so, and `long` writes
+/// more than it may.
 struct Counter {
     format: &'static str,
     families: &'static [&'static str],
@@ -58,10 +59,15 @@ impl Application for Counter {
         let mut counts = std::collections::BTreeMap::new();
         let mut responses = Vec::new();
         for word in commands {
+            if &**word == b"long" {
+                let refused = changes.put(WORDS, word, vec![0; MAX_RECORD_BYTES]);
+                responses.push(Bytes::from(refused.unwrap_err().to_string()));
+                continue;
+            }
             let stored = count(before, word)?;
             let count = counts.entry(word).or_insert(stored);
             *count += 1;
-            changes.put(WORDS, word, count.to_be_bytes());
+            changes.put(WORDS, word, count.to_be_bytes())?;
             responses.push(Bytes::from(count.to_string()));
         }
         if commands.iter().any(|word| &**word == b"nonsense") {
@@ -243,6 +249,28 @@ async fn a_command_of_a_newer_version_is_applied_by_that_version_and_not_passed_
     let newer = Counter {
         too_new: None,
         ..COUNTER
+#[tokio::test]
+async fn a_record_that_no_snapshot_could_restore_is_refused_where_it_is_written() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut machine = open(from.path());
+
+    let responses = machine.apply(words(1, &["a", "long", "a"])).await.unwrap();
+
+    let refused = "a record of 268435460 bytes, at most 268435456 can be restored from a snapshot";
+    assert_eq!(responses, ["1", refused, "2"]);
+    let (meta, bytes) = bytes_of(&mut machine).await;
+    let mut other = open(to.path());
+    other.restore(meta, stream(bytes)).await.unwrap();
+    assert_eq!(counted(&other.reader(), "a"), 2);
+    assert_eq!(counted(&other.reader(), "long"), 0);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
+    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut machine = open(ours.path());
+    machine.apply(words(1, &["a"])).await.unwrap();
+    let application = Counter {
     };
     let mut machine = RocksMachine::open(directory.path(), newer, &never_flushing()).unwrap();
     let responses = machine.apply(words(2, &["a", "2 new", "a"])).await;
