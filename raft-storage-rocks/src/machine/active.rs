@@ -103,8 +103,13 @@ fn activate(root: &Path, state: &State) -> Result<(), StorageError> {
 fn remove_others(root: &Path, state: &State) -> Result<(), StorageError> {
     for number in state_numbers(root)? {
         if number != state.number {
-            fs::remove_dir_all(directory(root, number))
-                .map_err(|e| StorageError::io("removing an obsolete state", e))?;
+            match fs::remove_dir_all(directory(root, number)) {
+                // A restore that was called off is still removing what it wrote.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => {
+                    removed.map_err(|e| StorageError::io("removing an obsolete state", e))?;
+                }
+            }
         }
     }
     Ok(())

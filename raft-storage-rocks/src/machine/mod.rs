@@ -81,6 +81,7 @@
 //! ```
 
 mod active;
+mod aside;
 mod flusher;
 mod moment;
 mod options;
@@ -119,10 +120,6 @@ pub trait Application: Send + Sync + 'static {
         let _ = (family, options);
     }
 
-    /// Works out what committed commands change, one after the other. `before` is the
-    /// state before the first; what a command changes, the next ones see only if the
-    /// application shows it to them. One response per command.
-    ///
     /// Looks whether this version of the application knows what a command says, as by a
     /// number of its format at its beginning. Cheap: it is asked for each command again
     /// before [`apply`](Self::apply). Default: it knows all.
@@ -140,6 +137,10 @@ pub trait Application: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Works out what committed commands change, one after the other. `before` is the
+    /// state before the first; what a command changes, the next ones see only if the
+    /// application shows it to them. One response per command.
+    ///
     /// Called where blocking is allowed. It has to be deterministic: equal states and
     /// commands give equal changes and responses on every replica. It may be called
     /// again with the same commands, if the disk was full.

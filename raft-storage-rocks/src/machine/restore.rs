@@ -13,7 +13,8 @@ use super::snapshot::{header, tags};
 use super::state::State;
 use super::stream::{Record, StreamReader, damaged};
 
-/// A restore in progress. Dropped before the end, it leaves nothing behind.
+/// A restore in progress. Dropped before the end, it leaves nothing behind; that takes
+/// the disk, as all that it does.
 pub(super) struct Loader {
     successor: Arc<State>,
     stream: StreamReader,

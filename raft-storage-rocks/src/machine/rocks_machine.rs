@@ -12,6 +12,7 @@ use raft_core::{
 use tokio::task::spawn_blocking;
 
 use super::active::Active;
+use super::aside::Aside;
 use super::flusher::Flusher;
 use super::moment::Changes;
 use super::options::MachineOptions;
@@ -121,12 +122,22 @@ impl<A: Application> StateMachine for RocksMachine<A> {
     ) -> Result<(), StorageError> {
         const DOING: &str = "restoring a snapshot";
         let active = Arc::clone(&self.active);
-        let mut loader = blocking(DOING, move || Loader::begin(&active)).await?;
-        while let Some(chunk) = reader.next_chunk().await? {
-            loader = blocking(DOING, move || loader.feed(&chunk)).await?;
+        let mut loader = Aside::new(blocking(DOING, move || Loader::begin(&active)).await?);
+        loop {
+            match reader.next_chunk().await {
+                Ok(Some(chunk)) => {
+                    let loading = loader.take();
+                    loader = Aside::new(blocking(DOING, move || loading.feed(&chunk)).await?);
+                }
+                Ok(None) => break,
+                Err(broken) => {
+                    loader.end().await;
+                    return Err(broken);
+                }
+            }
         }
-        let active = Arc::clone(&self.active);
-        blocking(DOING, move || active.replace(loader.finish(&meta)?)).await
+        let (active, loaded) = (Arc::clone(&self.active), loader.take());
+        blocking(DOING, move || active.replace(loaded.finish(&meta)?)).await
     }
 }
 
@@ -185,6 +196,7 @@ fn apply(
     let Some(last) = check_follows(&position, entries)? else {
         return Ok(Vec::new());
     };
+    check_versions(application, entries)?;
     let commands = entries.entries().iter().filter_map(command);
     let commands: Vec<Bytes> = commands.cloned().collect();
     let mut changes = Changes::new(state);
@@ -196,7 +208,6 @@ fn apply(
         let (given, answered) = (commands.len(), responses.len());
         let reason = format!("the application answered {given} commands with {answered} responses");
         return Err(StorageError::Misuse { reason });
-    check_versions(application, entries)?;
     }
     position.last_applied = last;
     if let Some(membership) = entries.entries().iter().rev().find_map(membership) {
@@ -211,17 +222,6 @@ fn apply(
         .collect())
 }
 
-const fn command(entry: &Entry) -> Option<&Bytes> {
-    match &entry.payload {
-        Payload::Command { data, .. } => Some(data),
-        Payload::Blank | Payload::Membership(_) => None,
-    }
-}
-
-const fn membership(entry: &Entry) -> Option<&Membership> {
-    match &entry.payload {
-        Payload::Membership(membership) => Some(membership),
-        Payload::Blank | Payload::Command { .. } => None,
 /// A command that a newer version wrote ends all applying, before anything of the batch.
 fn check_versions(application: &impl Application, entries: &LogSlice) -> Result<(), StorageError> {
     for entry in entries.entries() {
@@ -234,6 +234,17 @@ fn check_versions(application: &impl Application, entries: &LogSlice) -> Result<
     Ok(())
 }
 
+const fn command(entry: &Entry) -> Option<&Bytes> {
+    match &entry.payload {
+        Payload::Command { data, .. } => Some(data),
+        Payload::Blank | Payload::Membership(_) => None,
+    }
+}
+
+const fn membership(entry: &Entry) -> Option<&Membership> {
+    match &entry.payload {
+        Payload::Membership(membership) => Some(membership),
+        Payload::Blank | Payload::Command { .. } => None,
     }
 }
 

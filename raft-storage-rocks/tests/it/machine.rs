@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft_core::testing::conformance::state_machine::StateMachineHarness;
 use raft_core::{
-    Entry, LogId, LogIndex, LogSlice, Membership, Payload, RequestId, SnapshotReader, StateMachine,
-    StorageError, async_trait,
+    Entry, LogId, LogIndex, LogSlice, Membership, Payload, RequestId, SnapshotMeta, SnapshotReader,
+    StateMachine, StorageError, async_trait,
 };
 use raft_storage_rocks::machine::{
     Application, Changes, MAX_RECORD_BYTES, MachineOptions, Moment, RocksMachine, StateReader,
@@ -24,15 +24,15 @@ const WORDS: &str = "words";
 struct Counter {
     format: &'static str,
     families: &'static [&'static str],
-}
     /// What a word that only a newer version counts begins with.
     too_new: Option<u8>,
+}
 
 const COUNTER: Counter = Counter {
     format: "counter 1",
     families: &[WORDS],
-};
     too_new: Some(b'2'),
+};
 
 impl Application for Counter {
     fn format(&self) -> &'static str {
@@ -43,7 +43,6 @@ impl Application for Counter {
         self.families
     }
 
-    fn apply(
     fn check_version(&self, command: &[u8]) -> Result<(), String> {
         match command.first().copied() {
             version if version.is_some() && version == self.too_new => Err("it is new".to_owned()),
@@ -51,6 +50,7 @@ impl Application for Counter {
         }
     }
 
+    fn apply(
         &self,
         before: &Moment<'_>,
         commands: &[Bytes],
@@ -111,7 +111,7 @@ fn counted(reader: &StateReader, word: &str) -> u64 {
         .unwrap()
 }
 
-async fn bytes_of(machine: &mut RocksMachine<Counter>) -> (raft_core::SnapshotMeta, Vec<u8>) {
+async fn bytes_of(machine: &mut RocksMachine<Counter>) -> (SnapshotMeta, Vec<u8>) {
     let mut snapshot = machine.snapshot().await.unwrap();
     let mut bytes = Vec::new();
     while let Some(chunk) = snapshot.reader.next_chunk().await.unwrap() {
@@ -221,12 +221,6 @@ async fn too_few_responses_are_refused_and_nothing_is_applied() {
     assert_eq!(machine.apply(words(1, &["a"])).await.unwrap(), ["1"]);
 }
 
-#[tokio::test]
-async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
-    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let mut machine = open(ours.path());
-    machine.apply(words(1, &["a"])).await.unwrap();
-    let application = Counter {
 /// Had it passed over the command, it would count one less than the others for ever.
 #[tokio::test]
 async fn a_command_of_a_newer_version_is_applied_by_that_version_and_not_passed_over() {
@@ -249,6 +243,12 @@ async fn a_command_of_a_newer_version_is_applied_by_that_version_and_not_passed_
     let newer = Counter {
         too_new: None,
         ..COUNTER
+    };
+    let mut machine = RocksMachine::open(directory.path(), newer, &never_flushing()).unwrap();
+    let responses = machine.apply(words(2, &["a", "2 new", "a"])).await;
+    assert_eq!(responses.unwrap(), ["2", "1", "3"]);
+}
+
 #[tokio::test]
 async fn a_record_that_no_snapshot_could_restore_is_refused_where_it_is_written() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -271,12 +271,6 @@ async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
     let mut machine = open(ours.path());
     machine.apply(words(1, &["a"])).await.unwrap();
     let application = Counter {
-    };
-    let mut machine = RocksMachine::open(directory.path(), newer, &never_flushing()).unwrap();
-    let responses = machine.apply(words(2, &["a", "2 new", "a"])).await;
-    assert_eq!(responses.unwrap(), ["2", "1", "3"]);
-}
-
         format: "counter 2",
         ..COUNTER
     };
@@ -290,6 +284,47 @@ async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
         text.contains("counter 1") && text.contains("counter 2"),
         "{text}"
     );
+}
+
+/// Removing a database takes the disk, and a thread of the runtime has others to serve.
+#[test]
+fn a_restore_that_is_called_off_is_removed_where_blocking_is_allowed() {
+    let directory = TempDir::new().unwrap();
+    let begun = directory.path().join("state-2");
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // What comes while it is busy waits.
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let mut machine = open(directory.path());
+        let (asked, was_asked) = tokio::sync::oneshot::channel();
+        let reader = Box::new(NothingComes(Some(asked)));
+        let mut restoring = machine.restore(SnapshotMeta::default(), reader);
+        tokio::select! {
+            _ = &mut restoring => panic!("nothing comes"),
+            asked = was_asked => asked.unwrap(),
+        }
+        let (release, released) = std::sync::mpsc::channel();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+
+        drop(restoring);
+
+        assert!(begun.exists(), "it was removed by this thread");
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert!(!begun.exists(), "it is still there");
+    });
+}
+
+/// Says when it is asked, and has no answer.
+struct NothingComes(Option<tokio::sync::oneshot::Sender<()>>);
+
+#[async_trait]
+impl SnapshotReader for NothingComes {
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
+        self.0.take().unwrap().send(()).unwrap();
+        std::future::pending().await
+    }
 }
 
 /// The stream holds the records as they lie in the database, so it pins both.
