@@ -10,7 +10,8 @@ use crate::record::{self, AppliedBody, AppliedMembershipBody, Body};
 pub(super) const RAFT: &str = "raft";
 
 const APPLIED: &[u8] = b"applied";
-const MEMBERSHIP: &[u8] = b"membership";
+/// Key of the membership in force.
+pub(super) const MEMBERSHIP: &[u8] = b"membership";
 
 /// Adds the position to a batch, so that it lands together with the data.
 pub(super) fn put(batch: &mut WriteBatch, family: &ColumnFamily, applied: &AppliedState) {

@@ -286,6 +286,25 @@ async fn a_snapshot_of_another_application_is_refused_and_both_are_named() {
     );
 }
 
+/// A founding member knows the membership without an entry of the log that says it.
+#[tokio::test]
+async fn replicas_that_stand_at_the_same_entry_have_the_same_checksum() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut machine = open(from.path());
+    machine.apply(words(1, &["a", "b"])).await.unwrap();
+    let (mut meta, bytes) = bytes_of(&mut machine).await;
+    meta.membership = Membership::of_ids([1, 2, 3]);
+
+    let mut other = open(to.path());
+    other.restore(meta, stream(bytes)).await.unwrap();
+
+    let (ours, theirs) = (machine.reader(), other.reader());
+    assert_ne!(ours.applied().membership, theirs.applied().membership);
+    assert_eq!(ours.checksum().unwrap(), theirs.checksum().unwrap());
+    machine.apply(words(3, &["b"])).await.unwrap();
+    assert_ne!(ours.checksum().unwrap(), theirs.checksum().unwrap());
+}
+
 /// Removing a database takes the disk, and a thread of the runtime has others to serve.
 #[test]
 fn a_restore_that_is_called_off_is_removed_where_blocking_is_allowed() {
