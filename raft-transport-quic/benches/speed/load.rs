@@ -21,6 +21,8 @@ const BATCH: u64 = 64;
 pub(crate) const SMALL: usize = 256;
 pub(crate) const LARGE: usize = 4096;
 const SNAPSHOT: usize = 64 << 20;
+/// Long enough for threads and processors to fall asleep.
+const REST: Duration = Duration::from_millis(2);
 
 /// One load: fills in figures of one way.
 pub(crate) struct Load {
@@ -28,10 +30,14 @@ pub(crate) struct Load {
     pub(crate) run: fn(&Place, &mut Lane, Duration, &mut Figures),
 }
 
-pub(crate) const ALL: [Load; 5] = [
+pub(crate) const ALL: [Load; 6] = [
     Load {
         name: "round-trip",
         run: round_trip,
+    },
+    Load {
+        name: "rested",
+        run: rested_round_trip,
     },
     Load {
         name: "small",
@@ -135,8 +141,8 @@ pub(crate) fn warm_up(place: &Place, lane: &mut Lane) {
     }
 }
 
-/// One message at a time, there and back.
-async fn trips(asker: &mut dyn Asker, turn: Duration) -> Vec<Duration> {
+/// One message at a time, there and back, and a pause in between.
+async fn trips(asker: &mut dyn Asker, turn: Duration, pause: Duration) -> Vec<Duration> {
     let data = data(SMALL);
     let begun = Instant::now();
     let mut latencies = Vec::new();
@@ -147,6 +153,9 @@ async fn trips(asker: &mut dyn Asker, turn: Duration) -> Vec<Duration> {
         let back = asker.receive().await;
         latencies.push(sent.elapsed());
         assert_eq!(index_of(&back), index, "what came back is something else");
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     latencies
 }
@@ -167,13 +176,24 @@ fn index_of(batch: &[Envelope]) -> u64 {
 fn round_trip(place: &Place, lane: &mut Lane, turn: Duration, figures: &mut Figures) {
     let meter = Meter::start();
     let mut latencies = with_asker(place, lane, move |mut asker| async move {
-        let latencies = trips(asker.as_mut(), turn).await;
+        let latencies = trips(asker.as_mut(), turn, Duration::ZERO).await;
         (asker, latencies)
     });
     let cpu = meter.cpu_seconds() * 1e6 / latencies.len() as f64;
     figures.note("round trip p50", percentile(&mut latencies, 0.5));
     figures.note("round trip p99", percentile(&mut latencies, 0.99));
     figures.note("round trip us CPU", cpu);
+}
+
+/// With a pause after each trip, in which both nodes fall asleep, as they do between the
+/// messages of a group that is not busy.
+fn rested_round_trip(place: &Place, lane: &mut Lane, turn: Duration, figures: &mut Figures) {
+    let mut latencies = with_asker(place, lane, move |mut asker| async move {
+        let latencies = trips(asker.as_mut(), turn, REST).await;
+        (asker, latencies)
+    });
+    figures.note("rested trip p50", percentile(&mut latencies, 0.5));
+    figures.note("rested trip p99", percentile(&mut latencies, 0.99));
 }
 
 /// Takes the asker to its own thread and brings it back.
@@ -250,7 +270,7 @@ fn beside_a_snapshot(place: &Place, lane: &mut Lane, turn: Duration, figures: &m
         }
     });
     let mut latencies = with_asker(place, lane, move |mut asker| async move {
-        let latencies = trips(asker.as_mut(), turn).await;
+        let latencies = trips(asker.as_mut(), turn, Duration::ZERO).await;
         (asker, latencies)
     });
     stop.send_replace(true);
