@@ -256,12 +256,8 @@ fn open_log(config: &Config) -> Result<RocksStore, ServerError> {
         node: config.node,
         incarnation: Incarnation::default(),
     };
-    let options = RocksOptions {
-        // The node's tasks run in the multi-threaded runtime of the program.
-        writes_in_place: true,
-        ..RocksOptions::default()
-    };
-    RocksStore::open(&path, &options, identity).map_err(|source| ServerError::Log(Box::new(source)))
+    RocksStore::open(&path, &RocksOptions::default(), identity)
+        .map_err(|source| ServerError::Log(Box::new(source)))
 }
 
 async fn spawn_node(
