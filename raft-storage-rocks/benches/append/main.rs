@@ -6,7 +6,9 @@
 //!
 //! The floor and the store take turns on one disk: a turn of the floor writes as many
 //! bytes as the entries hold into a file that was filled with zeros, and syncs its
-//! data. Ratios are between neighbouring turns, and the median of them counts.
+//! data. Ratios are between neighbouring turns, and the median of them counts. The goals
+//! are for a task that writes its appends in place, one after the other; what the default
+//! takes, a thread that writes, stands beside.
 
 mod disk;
 mod process;

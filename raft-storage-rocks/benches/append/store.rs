@@ -1,4 +1,4 @@
-//! The store under load, used as a node uses it: from a task of a runtime.
+//! The store under load, from a task of a runtime.
 
 use std::path::PathBuf;
 use std::sync::Arc;
