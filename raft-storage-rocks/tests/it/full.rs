@@ -1,13 +1,7 @@
 //! A disk that fills up: appends wait, nothing is refused or lost, and all goes on when
 //! there is space again.
-//!
-//! A small disk of its own is made for it, in memory, which only root may. Otherwise
-//! the tests say that they are skipped.
+//! The disk is a small one of its own, which only root may mount.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +10,9 @@ use raft_core::{
     StableStore, StorageHealth, StoredEntry,
 };
 use raft_storage_rocks::{RocksLogStore, RocksOptions, RocksStore, StoreError};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::small_disk::{SmallDisk, noise};
 use crate::support::{GROUP, append, entry, identity, vote_of};
 
 const OTHER: GroupId = GroupId::new(7);
@@ -34,85 +28,28 @@ const WAITS: Duration = Duration::from_secs(3);
 
 const ENTRY_BYTES: usize = 64 << 10;
 
-/// A disk of 160 MiB, gone when dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new() -> Option<Self> {
-        let directory = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=160m", "none"]);
-        let mounted = mount.arg(directory.path()).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(directory));
-        }
-        println!("skipped: only root may mount a small disk");
-        None
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("raft")
-    }
-
-    fn open(&self, reserve_bytes: u64) -> Result<RocksStore, StoreError> {
-        self.open_with(reserve_bytes, false)
-    }
-
-    fn open_with(
-        &self,
-        reserve_bytes: u64,
-        writes_in_place: bool,
-    ) -> Result<RocksStore, StoreError> {
-        let options = RocksOptions {
-            write_buffer_bytes: 2 << 20,
-            recent_bytes: 1 << 20,
-            reserve_bytes,
-            writes_in_place,
-            ..RocksOptions::default()
-        };
-        RocksStore::open(self.path(), &options, identity(1, 1))
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.path().join("ballast")
-    }
-
-    /// Leaves so much free, at most.
-    fn leave_free(&self, bytes: u64) {
-        let free = fs4::available_space(self.0.path()).unwrap();
-        let ballast = vec![1; usize::try_from(free.saturating_sub(bytes)).unwrap()];
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).open(self.ballast());
-        file.unwrap().write_all(&ballast).unwrap();
-    }
-
-    fn free_space(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
+fn open(disk: &SmallDisk, reserve_bytes: u64) -> Result<RocksStore, StoreError> {
+    open_with(disk, reserve_bytes, false)
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: after a failure the store may still be open.
-        let mut unmount = Command::new("umount");
-        let unmounted = unmount.arg("--lazy").arg(self.0.path()).status();
-        let is_gone = unmounted.is_ok_and(|status| status.success());
-        assert!(is_gone || std::thread::panicking(), "it stays mounted");
-    }
+fn open_with(
+    disk: &SmallDisk,
+    reserve_bytes: u64,
+    writes_in_place: bool,
+) -> Result<RocksStore, StoreError> {
+    let options = RocksOptions {
+        write_buffer_bytes: 2 << 20,
+        recent_bytes: 1 << 20,
+        reserve_bytes,
+        writes_in_place,
+        ..RocksOptions::default()
+    };
+    RocksStore::open(disk.path(), &options, identity(1, 1))
 }
 
 fn large(index: u64) -> Entry {
-    // Nothing that could be compressed: it shall fill the disk.
-    let mut word = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut data = Vec::with_capacity(ENTRY_BYTES);
-    while data.len() < ENTRY_BYTES {
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        data.extend_from_slice(&word.to_le_bytes());
-    }
     let id = LogId::new(1, index);
-    Entry::command(id, RequestId::default(), data.into())
+    Entry::command(id, RequestId::default(), noise(index, ENTRY_BYTES).into())
 }
 
 async fn append_large(log: &RocksLogStore, index: u64) {
@@ -162,7 +99,7 @@ async fn assert_whole(store: &RocksStore, last: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
     let Some(disk) = SmallDisk::new() else { return };
-    let store = disk.open(RESERVE).unwrap();
+    let store = open(&disk, RESERVE).unwrap();
     let log = Arc::new(store.log_store(GROUP).unwrap());
     let other = store.log_store(OTHER).unwrap();
     append(&other, None, vec![entry(1, 1), entry(1, 2)]).await;
@@ -196,7 +133,7 @@ async fn below_the_reserve_appends_wait_while_votes_purges_and_reads_go_on() {
     wait_until_healthy(&log).await;
     drop((log, other, stable, store));
 
-    let store = disk.open(RESERVE).unwrap();
+    let store = open(&disk, RESERVE).unwrap();
     assert_whole(&store, index).await;
     let vote = store.stable_store(GROUP).load().await.unwrap();
     assert_eq!(vote, StableState::Saved(vote_of(0, 9)));
@@ -214,7 +151,7 @@ async fn what_a_full_disk_refuses_to_whoever_writes_in_place_is_written_later() 
 
 async fn fill_and_free(writes_in_place: bool) {
     let Some(disk) = SmallDisk::new() else { return };
-    let store = disk.open_with(0, writes_in_place).unwrap();
+    let store = open_with(&disk, 0, writes_in_place).unwrap();
     let log = Arc::new(store.log_store(GROUP).unwrap());
     disk.leave_free(16 << 20);
 
@@ -233,13 +170,13 @@ async fn fill_and_free(writes_in_place: bool) {
     }
     wait_until_healthy(&log).await;
     drop((log, store));
-    assert_whole(&disk.open(0).unwrap(), index + 20).await;
+    assert_whole(&open(&disk, 0).unwrap(), index + 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_waits_for_space_can_be_closed_and_opened_again() {
     let Some(disk) = SmallDisk::new() else { return };
-    let store = disk.open(0).unwrap();
+    let store = open(&disk, 0).unwrap();
     let log = Arc::new(store.log_store(GROUP).unwrap());
     disk.leave_free(16 << 20);
     let (index, appending) = append_until_full(&log).await;
@@ -248,7 +185,7 @@ async fn a_store_that_waits_for_space_can_be_closed_and_opened_again() {
     drop((log, store));
 
     disk.free_space();
-    let store = disk.open(0).unwrap();
+    let store = open(&disk, 0).unwrap();
     let last = store.log_store(GROUP).unwrap().bounds().await.unwrap().last;
     // What was under way is there whole, or not at all.
     assert!((index - 1..=index).contains(&last.index.get()), "{last}");
