@@ -122,6 +122,7 @@ mod stable_store;
 mod store;
 mod stored_log;
 mod survey;
+mod unreadable;
 mod vote;
 mod walk;
 mod watermark;

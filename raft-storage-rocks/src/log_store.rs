@@ -60,7 +60,14 @@ impl RocksLogStore {
         };
         self.metrics.misses.increment(1);
         let (db, group) = (Arc::clone(&self.db), self.group.id);
-        tokio::task::spawn_blocking(move || read(&Reader::new(&db, group), bounds))
+        let merging = Arc::clone(&self.merging);
+        let reading = tokio::task::spawn_blocking(move || {
+            let reader = Reader::new(&db, group);
+            let answer = read(&reader, bounds);
+            merging.look_at(reader.unreadable());
+            answer
+        });
+        reading
             .await
             .unwrap_or_else(|error| Err(StorageError::io(DOING, error)))
     }
@@ -80,11 +87,8 @@ impl LogStore for RocksLogStore {
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>, StorageError> {
         let memory = self.group.entries(first, last, max_bytes);
-        let merging = Arc::clone(&self.merging);
         self.answer(memory, move |reader, bounds| {
-            let answers = reader.entries(bounds, first, last, max_bytes)?;
-            merging.look_at(&answers);
-            Ok(answers)
+            reader.entries(bounds, first, last, max_bytes)
         })
         .await
     }

@@ -13,6 +13,7 @@ use crate::keys::{self, META, PAYLOAD, REPAIRED, STATE, StateKey, index_of, log_
 use crate::metrics::count_corruption;
 use crate::record::{self, PurgedBody};
 use crate::run::{self, Line, Run};
+use crate::unreadable::Unreadable;
 use crate::walk::{Governing, Stretch, Walk};
 
 /// Most metadata records that one call answers.
@@ -23,6 +24,7 @@ pub(crate) struct Reader<'a> {
     db: &'a DB,
     snapshot: Snapshot<'a>,
     group: GroupId,
+    unreadable: Unreadable,
 }
 
 /// What stands under a key.
@@ -39,7 +41,13 @@ impl<'a> Reader<'a> {
             db,
             snapshot,
             group,
+            unreadable: Unreadable::default(),
         }
+    }
+
+    /// What it could not read so far.
+    pub(crate) const fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
     }
 
     /// What the log spans: the purge record, and the last run. A few seeks, however
@@ -143,7 +151,7 @@ impl<'a> Reader<'a> {
 
     fn walk(&self) -> Walk<'_> {
         let rows = self.snapshot.raw_iterator_cf(keys::family(self.db, META));
-        Walk::new(rows, self.group)
+        Walk::new(rows, self.group, &self.unreadable)
     }
 
     fn meta_in(&self, stretch: &Stretch, index: LogIndex) -> Result<EntryMeta, String> {
@@ -289,7 +297,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn last_key(&self, name: &str) -> Result<Option<LogIndex>, StorageError> {
+    fn last_key(&self, name: &'static str) -> Result<Option<LogIndex>, StorageError> {
         let end = log_key(self.group, LogIndex::new(u64::MAX));
         let mode = IteratorMode::From(&end, Direction::Reverse);
         let mut backwards = self.snapshot.iterator_cf(keys::family(self.db, name), mode);
@@ -297,6 +305,7 @@ impl<'a> Reader<'a> {
             Ok(found) => Ok(found.and_then(|(key, _)| index_of(self.group, &key))),
             Err(error) if error.kind() == ErrorKind::Corruption => {
                 count_corruption();
+                self.unreadable.note(name);
                 Err(StorageError::Corrupt {
                     what: format!("the end of the log of {} in {name}", self.group),
                     reason: error.into_string(),
@@ -308,7 +317,7 @@ impl<'a> Reader<'a> {
 
     fn get<T>(
         &self,
-        name: &str,
+        name: &'static str,
         key: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Found<T>, StorageError> {
@@ -321,6 +330,7 @@ impl<'a> Reader<'a> {
             },
             // RocksDB's own checksum of the block does not match.
             Err(error) if error.kind() == ErrorKind::Corruption => {
+                self.unreadable.note_key(name, key);
                 Found::Damaged(error.into_string())
             }
             Err(error) => return Err(StorageError::io(DOING, error)),

@@ -19,7 +19,7 @@ use crate::options::RocksOptions;
 use crate::read::Reader;
 use crate::refused::says_full;
 use crate::stable_store::RocksStableStore;
-use crate::survey::{Finding, Pace, Survey, Surveyed};
+use crate::survey::{DamagedPart, Finding, Pace, Survey, Surveyed};
 use crate::watermark::Watermark;
 use crate::writer::Writer;
 
@@ -105,9 +105,12 @@ impl RocksStore {
             db: &self.db,
             directory: self.db.path(),
             first_life: self.identity.incarnation,
+            met: &|unreadable| self.merging.look_at(unreadable),
         };
         survey.scrub(pace, &mut |finding| {
-            self.merging.end();
+            if !matches!(finding.what, DamagedPart::Entry { .. }) {
+                self.merging.end();
+            }
             found(finding);
         })
     }
@@ -123,7 +126,9 @@ impl RocksStore {
             Entry::Occupied(known) => Arc::clone(known.get()),
             Entry::Vacant(place) => {
                 let reader = Reader::new(&self.db, group);
-                let (bounds, has_copies) = (reader.bounds()?, reader.has_copies()?);
+                let (bounds, has_copies) = (reader.bounds(), reader.has_copies());
+                self.merging.look_at(reader.unreadable());
+                let (bounds, has_copies) = (bounds?, has_copies?);
                 let budget = Arc::clone(&self.recent);
                 Arc::clone(place.insert(Arc::new(Group::new(group, bounds, has_copies, budget))))
             }

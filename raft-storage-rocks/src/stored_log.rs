@@ -112,6 +112,7 @@ impl StoredLog {
             db: &self.db,
             directory: &self.directory,
             first_life: self.identity.incarnation,
+            met: &|_| (),
         }
     }
 }

@@ -15,6 +15,7 @@ use rocksdb::{DB, ErrorKind};
 
 use crate::keys::{IDENTITY, META, PAYLOAD, STATE, family, log_key};
 use crate::read::Reader;
+use crate::unreadable::{Unreadable, spans};
 use crate::vote::VoteReader;
 
 /// Bytes of entries held at once.
@@ -28,6 +29,8 @@ pub(crate) struct Survey<'a> {
     pub(crate) db: &'a DB,
     pub(crate) directory: &'a Path,
     pub(crate) first_life: Incarnation,
+    /// Told of what RocksDB could not read.
+    pub(crate) met: &'a dyn Fn(&Unreadable),
 }
 
 /// Something damaged.
@@ -194,7 +197,10 @@ impl Survey<'_> {
                 });
             };
             surveyed.damaged += self.scrub_vote(group, &mut note)?;
-            let bounds = match Reader::new(self.db, group).bounds() {
+            let reader = Reader::new(self.db, group);
+            let bounds = reader.bounds();
+            (self.met)(reader.unreadable());
+            let bounds = match bounds {
                 Ok(bounds) => bounds,
                 Err(StorageError::Corrupt { what, reason }) => {
                     surveyed.damaged += 1;
@@ -231,7 +237,9 @@ impl Survey<'_> {
         let mut index = bounds.purged.index.next();
         while index <= bounds.last.index && goes_on(surveyed.bytes) {
             let reader = Reader::new(self.db, group);
-            for stored in reader.entries(bounds, index, bounds.last.index, PAGE)? {
+            let page = reader.entries(bounds, index, bounds.last.index, PAGE)?;
+            (self.met)(reader.unreadable());
+            for stored in page {
                 match stored {
                     StoredEntry::Entry(entry) => surveyed.bytes += entry.size() as u64,
                     // Purged or cut meanwhile.
@@ -259,16 +267,8 @@ impl Survey<'_> {
     /// named instead: the first file of the highest level is the one that is read.
     fn file_of(&self, name: &str, key: &[u8]) -> Option<PathBuf> {
         let files = self.db.live_files().ok()?;
-        let spans = |file: &&rocksdb::LiveFile| {
-            let begins = file.start_key.as_deref().is_some_and(|start| start <= key);
-            // A prefix of a key that is there counts as within.
-            let ends = file.end_key.as_deref();
-            let ends = ends.is_some_and(|end| key <= end || end.starts_with(key));
-            let starts = file.start_key.as_deref();
-            let starts_with = starts.is_some_and(|start| start.starts_with(key));
-            file.column_family_name == name && (begins || starts_with) && ends
-        };
-        let file = files.iter().filter(spans).min_by_key(|file| file.level)?;
+        let spanning = files.iter().filter(|file| spans(file, name, key));
+        let file = spanning.min_by_key(|file| file.level)?;
         Some(self.directory.join(file.name.trim_start_matches('/')))
     }
 }

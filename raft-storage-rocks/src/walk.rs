@@ -3,15 +3,17 @@
 use raft_core::{GroupId, LogIndex, StorageError};
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ErrorKind};
 
-use crate::keys::{index_of, log_key};
+use crate::keys::{META, index_of, log_key};
 use crate::read::DOING;
 use crate::run::Run;
+use crate::unreadable::Unreadable;
 
 /// A walk over the metadata of one group.
 pub(crate) struct Walk<'a> {
     rows: DBRawIteratorWithThreadMode<'a, DB>,
     group: GroupId,
     stretch: Option<Stretch>,
+    unreadable: &'a Unreadable,
 }
 
 /// Indices that are governed by the same run.
@@ -34,11 +36,16 @@ pub(crate) enum Governing {
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn new(rows: DBRawIteratorWithThreadMode<'a, DB>, group: GroupId) -> Self {
+    pub(crate) fn new(
+        rows: DBRawIteratorWithThreadMode<'a, DB>,
+        group: GroupId,
+        unreadable: &'a Unreadable,
+    ) -> Self {
         Self {
             rows,
             group,
             stretch: None,
+            unreadable,
         }
     }
 
@@ -98,6 +105,7 @@ impl<'a> Walk<'a> {
         match self.rows.status() {
             Ok(()) => Ok(Row::End),
             Err(error) if error.kind() == ErrorKind::Corruption => {
+                self.unreadable.note(META);
                 Ok(Row::Damaged(error.into_string()))
             }
             Err(error) => Err(StorageError::io(DOING, error)),

@@ -18,6 +18,7 @@ mod image;
 mod in_place;
 mod machine;
 mod machine_full;
+mod merging;
 mod model;
 mod power_cut;
 mod recovery;
