@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 
 use super::Committed;
 use super::answers::Waiting;
@@ -13,6 +13,7 @@ use super::error::NodeError;
 use super::inbound::{Completion, Mailbox, ProposalReply};
 use super::metrics::{Metrics, gauge_value};
 use crate::entry::LogSlice;
+use crate::error::StorageError;
 use crate::protocol::SnapshotToken;
 use crate::snapshot::{SnapshotMeta, SnapshotReader};
 use crate::state_machine::StateMachine;
@@ -33,20 +34,45 @@ pub(super) enum Job {
     Restore(SnapshotToken, SnapshotMeta, Box<dyn SnapshotReader>),
 }
 
-/// Does what comes, in order, until nothing more comes.
+/// Checkpoints that are being written, each by a task of its own while applies go on.
+type Checkpoints = JoinSet<Result<LogIndex, StorageError>>;
+
+/// Does what comes, in order, until nothing more comes or the node's patience is over.
 pub(super) async fn run(
-    mut machine: Box<dyn StateMachine>,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
+    machine: Box<dyn StateMachine>,
+    jobs: mpsc::UnboundedReceiver<Job>,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
+    is_over: oneshot::Receiver<()>,
 ) {
+    let mut checkpoints = Checkpoints::new();
+    tokio::select! {
+        () = work(machine, jobs, &mailbox, &metrics, &mut checkpoints) => {}
+        _ = is_over => {}
+    }
     // Waited for at the end: nothing is written after the node has stopped.
-    let mut checkpoints = JoinSet::new();
-    while let Some(job) = jobs.recv().await {
-        while checkpoints.try_join_next().is_some() {}
+    checkpoints.shutdown().await;
+}
+
+async fn work(
+    mut machine: Box<dyn StateMachine>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    mailbox: &Mailbox,
+    metrics: &Metrics,
+    checkpoints: &mut Checkpoints,
+) {
+    loop {
+        let job = tokio::select! {
+            Some(written) = checkpoints.join_next() => {
+                mailbox.complete(checkpointed(written));
+                continue;
+            }
+            job = jobs.recv() => job,
+        };
+        let Some(job) = job else { break };
         let done = match job {
-            Job::Apply(job) => timed_apply(machine.as_mut(), job, &metrics).await,
-            Job::Checkpoint => checkpoint(machine.as_mut(), &mut checkpoints, &mailbox).await,
+            Job::Apply(job) => timed_apply(machine.as_mut(), job, metrics).await,
+            Job::Checkpoint => checkpoint(machine.as_mut(), checkpoints).await,
             Job::Snapshot(token) => snapshot(machine.as_mut(), token).await,
             Job::Restore(token, meta, reader) => {
                 Ok(restore(machine.as_mut(), token, meta, reader).await)
@@ -62,7 +88,9 @@ pub(super) async fn run(
             }
         }
     }
-    while checkpoints.join_next().await.is_some() {}
+    while let Some(written) = checkpoints.join_next().await {
+        mailbox.complete(checkpointed(written));
+    }
 }
 
 async fn timed_apply(
@@ -82,21 +110,23 @@ async fn timed_apply(
 /// Prepares a checkpoint; a task of its own carries it out while applies go on.
 async fn checkpoint(
     machine: &mut dyn StateMachine,
-    checkpoints: &mut JoinSet<()>,
-    mailbox: &Arc<Mailbox>,
+    checkpoints: &mut Checkpoints,
 ) -> Result<Option<Completion>, NodeError> {
-    let failed = |source| NodeError::storage("taking a checkpoint of the state machine", source);
-    let task = machine.checkpoint().await.map_err(failed)?;
-    let mailbox = Arc::clone(mailbox);
-    checkpoints.spawn(async move {
-        // A task within the task, so that a panic in it is noticed.
-        mailbox.complete(match tokio::spawn(task).await {
-            Ok(Ok(durable)) => Completion::Checkpointed(durable),
-            Ok(Err(source)) => Completion::Failed(failed(source)),
-            Err(error) => Completion::Failed(NodeError::panicked("checkpoint", error)),
-        });
-    });
+    let task = machine.checkpoint().await.map_err(checkpoint_failed)?;
+    checkpoints.spawn(task);
     Ok(None)
+}
+
+fn checkpointed(written: Result<Result<LogIndex, StorageError>, JoinError>) -> Completion {
+    match written {
+        Ok(Ok(durable)) => Completion::Checkpointed(durable),
+        Ok(Err(source)) => Completion::Failed(checkpoint_failed(source)),
+        Err(error) => Completion::Failed(NodeError::panicked("checkpoint", error)),
+    }
+}
+
+fn checkpoint_failed(source: StorageError) -> NodeError {
+    NodeError::storage("taking a checkpoint of the state machine", source)
 }
 
 async fn snapshot(

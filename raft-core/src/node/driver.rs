@@ -16,7 +16,7 @@ use super::apply::{ApplyJob, Job};
 use super::clock::Clock;
 use super::error::NodeError;
 use super::held_up::HeldUp;
-use super::helpers::Helpers;
+use super::helpers::{Ending, Helpers};
 use super::inbound::{Completion, Mailbox, ProposalReply, ReadReply, Turn};
 use super::metrics::Metrics;
 use super::operator::Operator;
@@ -59,6 +59,7 @@ pub(super) struct Driver {
     pub(super) outgoing: Outgoing,
     pub(super) network: Arc<dyn Network>,
     log: Arc<dyn LogStore>,
+    stop_timeout: Duration,
     storage: StorageHealth,
     asked_health_at: Timestamp,
     pub(super) reported_term: Term,
@@ -78,6 +79,7 @@ pub(super) struct Parts {
     pub(super) log: Arc<dyn LogStore>,
     pub(super) snapshot_rate: Option<u64>,
     pub(super) snapshot_patience: Duration,
+    pub(super) stop_timeout: Duration,
 }
 
 impl Driver {
@@ -103,6 +105,7 @@ impl Driver {
             outgoing: Outgoing::new(parts.snapshot_rate),
             network: parts.network,
             log: parts.log,
+            stop_timeout: parts.stop_timeout,
             storage: StorageHealth::Healthy,
             asked_health_at: Timestamp::ZERO,
         }
@@ -267,7 +270,13 @@ impl Driver {
             let _ = reply.send(Err(ReadError::Stopped));
         }
         self.publisher.stopped(failure);
-        self.helpers.finish().await;
+        self.helpers
+            .finish(Ending {
+                patience: self.stop_timeout,
+                durable: self.durable_applied,
+                committed: self.raft.status().commit_index,
+            })
+            .await;
     }
 }
 

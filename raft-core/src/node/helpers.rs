@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::apply::{self, Job};
-use super::clock::within;
+use super::clock::{Stopwatch, within};
 use super::error::NodeError;
 use super::inbound::{Completion, Mailbox};
 use super::metrics::Metrics;
@@ -17,6 +17,7 @@ use super::reader;
 use crate::log_store::{LogStore, StorageHealth};
 use crate::protocol::ReadLog;
 use crate::state_machine::StateMachine;
+use crate::types::LogIndex;
 
 /// How often a log store that is waited for at the end is asked how it is.
 const ASK_HEALTH_EVERY: Duration = Duration::from_millis(100);
@@ -28,6 +29,13 @@ enum Writer {
     Loop(Stores, VecDeque<WriteJob>),
 }
 
+/// How a node ends: how long its state machine may take, and where that stood.
+pub(super) struct Ending {
+    pub(super) patience: Duration,
+    pub(super) durable: LogIndex,
+    pub(super) committed: LogIndex,
+}
+
 /// The helper tasks of one node, as the loop sees them.
 pub(super) struct Helpers {
     // Unbounded, because the protocol bounds what is under way: applies to one
@@ -36,6 +44,8 @@ pub(super) struct Helpers {
     apply: mpsc::UnboundedSender<Job>,
     tasks: JoinSet<()>,
     applier: Id,
+    /// Dropped, it has the applier give up what it does.
+    patience: oneshot::Sender<()>,
     log: Arc<dyn LogStore>,
     mailbox: Arc<Mailbox>,
 }
@@ -61,11 +71,14 @@ impl Helpers {
             Writer::Task(jobs, task.id())
         };
         let (inbox, counts) = (Arc::clone(&mailbox), Arc::clone(metrics));
-        let applier = tasks.spawn(apply::run(state_machine, apply_jobs, inbox, counts));
+        let (patience, is_over) = oneshot::channel();
+        let applying = apply::run(state_machine, apply_jobs, inbox, counts, is_over);
+        let applier = tasks.spawn(applying);
         Self {
             persist,
             apply,
             applier: applier.id(),
+            patience,
             tasks,
             log,
             mailbox,
@@ -143,16 +156,40 @@ impl Helpers {
     }
 
     /// Lets the helpers do what is queued, and returns when they have ended. What waits for
-    /// space on a full disk is given up: nobody knows when there will be any.
-    pub(super) async fn finish(mut self) {
+    /// space on a full disk is given up: nobody knows when there will be any. So is the
+    /// state machine after a while, which may have a full disk of its own: the log has all
+    /// that it lacks.
+    pub(super) async fn finish(mut self, ending: Ending) {
         drop((self.persist, self.apply));
+        let (watch, mut patience) = (Stopwatch::started(), Some(self.patience));
         loop {
             match within(ASK_HEALTH_EVERY, self.tasks.join_next()).await {
                 Some(None) => return,
                 Some(Some(_)) => {}
                 None if self.log.health() == StorageHealth::Full => self.tasks.abort_all(),
+                None if watch.elapsed() >= ending.patience => {
+                    // It ends where it next waits: to be told once is enough.
+                    let patience = patience.take();
+                    if patience.is_some_and(|patience| !patience.is_closed()) {
+                        ending.report();
+                    }
+                }
                 None => {}
             }
         }
+    }
+}
+
+impl Ending {
+    fn report(&self) {
+        tracing::warn!(
+            durable = %self.durable,
+            committed = %self.committed,
+            seconds = self.patience.as_secs_f64(),
+            "the state machine has not finished since the node was asked to stop, perhaps \
+             because its disk is full: it is given up. What was committed after what it holds \
+             durably is in the log, and is applied at the next start. Nothing acknowledged is \
+             lost"
+        );
     }
 }

@@ -89,6 +89,10 @@ pub struct NodeConfig {
     pub snapshot_bytes_per_second: Option<u64>,
     /// A snapshot of which nothing came for this long is given up. Default 30 s.
     pub snapshot_idle_timeout: Duration,
+    /// How long the state machine may take to finish what it has when the node stops.
+    /// Then it is given up, as by a crash: what it lacks is in the log and is applied at
+    /// the next start. Default 10 s.
+    pub stop_timeout: Duration,
     /// Most messages that wait for the loop; beyond, they are dropped and counted. Default 65,536.
     pub max_inbox_messages: usize,
     /// Most bytes of entries and commands in messages that wait for the loop. Default 64 MiB.
@@ -104,6 +108,7 @@ impl NodeConfig {
             peers: Vec::new(),
             snapshot_bytes_per_second: None,
             snapshot_idle_timeout: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(10),
             max_inbox_messages: 65_536,
             max_inbox_bytes: 64 << 20,
         }
@@ -225,6 +230,7 @@ impl Node {
             log,
             snapshot_rate: config.snapshot_bytes_per_second,
             snapshot_patience: config.snapshot_idle_timeout,
+            stop_timeout: config.stop_timeout,
         };
         Ok(Self {
             handle: Arc::new(spawn_loop(config.raft, parts)),
@@ -345,8 +351,9 @@ impl Node {
     }
 
     /// Stops the node and returns when all its tasks have ended and its stores
-    /// are let go; a disk that hangs is waited for, a full one is not. Requests that wait end at once:
-    /// as stopped, or as unknown if they may be in the log. Stopping again is no harm.
+    /// are let go. A log's disk that hangs is waited for, a full one is not, and a state
+    /// machine for [`NodeConfig::stop_timeout`]. Requests that wait end at once: as stopped,
+    /// or as unknown if they may be in the log. Stopping again is no harm.
     ///
     /// A leader hands its leadership over first, which takes at most twice
     /// [`Config::transfer_timeout`]; dropping all handles stops without that.

@@ -15,12 +15,30 @@ use raft_core::{
 
 use crate::hosts::{Host, hosts, leader_of, wait_until};
 
-/// A state machine whose checkpoints take a minute, or panic.
+/// A state machine whose checkpoints take long, or panic.
 #[derive(Clone)]
 struct SlowToCheckpoint {
     inner: MemoryStateMachine,
     panics: bool,
+    takes: Duration,
     is_writing: Arc<AtomicBool>,
+    has_written: Arc<AtomicBool>,
+}
+
+/// A write that is under way until this is dropped.
+struct Writing(Arc<AtomicBool>);
+
+impl Writing {
+    fn begin(is_writing: &Arc<AtomicBool>) -> Self {
+        is_writing.store(true, Ordering::Relaxed);
+        Self(Arc::clone(is_writing))
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 #[async_trait]
@@ -38,12 +56,14 @@ impl StateMachine for SlowToCheckpoint {
     }
 
     async fn checkpoint(&mut self) -> Result<CheckpointTask, StorageError> {
-        let (panics, is_writing) = (self.panics, Arc::clone(&self.is_writing));
+        let (panics, takes) = (self.panics, self.takes);
+        let is_writing = Arc::clone(&self.is_writing);
+        let has_written = Arc::clone(&self.has_written);
         Ok(Box::pin(async move {
             assert!(!panics, "a fault in the checkpoint");
-            is_writing.store(true, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            is_writing.store(false, Ordering::Relaxed);
+            let _writing = Writing::begin(&is_writing);
+            tokio::time::sleep(takes).await;
+            has_written.store(true, Ordering::Relaxed);
             Ok(LogIndex::new(1))
         }))
     }
@@ -78,7 +98,9 @@ fn machine(host: &Host, panics: bool) -> SlowToCheckpoint {
     SlowToCheckpoint {
         inner: host.state.clone(),
         panics,
+        takes: Duration::from_secs(60),
         is_writing: Arc::default(),
+        has_written: Arc::default(),
     }
 }
 
@@ -94,11 +116,24 @@ async fn a_checkpoint_that_panics_fails_the_node() {
     assert!(reason.contains("a fault in the checkpoint"), "{reason}");
 }
 
+/// It is waited for, but not for ever.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_shut_down_writes_no_checkpoint_any_more() {
-    let (_, hosts) = hosts(1);
-    let machine = machine(&hosts[0], false);
-    let node = started_with(&hosts[0], &machine).await;
+    for (takes, is_done) in [(5, true), (60, false)] {
+        let (_, hosts) = hosts(1);
+        let mut machine = machine(&hosts[0], false);
+        machine.takes = Duration::from_secs(takes);
+
+        shut_down_while_writing(&hosts[0], &machine).await;
+
+        assert!(!machine.is_writing.load(Ordering::Relaxed), "{takes} s");
+        let has_written = machine.has_written.load(Ordering::Relaxed);
+        assert_eq!(has_written, is_done, "{takes} s");
+    }
+}
+
+async fn shut_down_while_writing(host: &Host, machine: &SlowToCheckpoint) {
+    let node = started_with(host, machine).await;
     let asked = node.clone();
     let asking = tokio::spawn(async move { asked.checkpoint().await.is_err() });
     while !machine.is_writing.load(Ordering::Relaxed) {
@@ -107,7 +142,6 @@ async fn a_node_that_was_shut_down_writes_no_checkpoint_any_more() {
 
     node.shutdown().await;
 
-    assert!(!machine.is_writing.load(Ordering::Relaxed));
     assert!(asking.await.is_ok_and(|is_stopped| is_stopped));
 }
 

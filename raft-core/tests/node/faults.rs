@@ -296,6 +296,29 @@ async fn a_full_disk_refuses_by_name_and_is_not_waited_for_when_the_node_stops()
     assert!(is_unknown(&outcome), "{outcome:?}");
 }
 
+/// As when the disk of the state machine alone is full: the log's disk is well.
+#[tokio::test(start_paused = true)]
+async fn a_state_machine_that_does_not_finish_is_given_up_when_the_node_stops() {
+    let (node, machine) = leader_with_faulty_state_machine().await;
+    machine.set(Fault::Stall);
+    let proposer = node.clone();
+    let waiting = tokio::spawn(async move { proposer.propose(command("committed")).await });
+    wait_until(&node, |status| {
+        status.raft.commit_index > status.raft.last_applied
+    })
+    .await;
+    let begin = tokio::time::Instant::now();
+
+    let stopped = tokio::time::timeout(Duration::from_secs(60), node.shutdown()).await;
+
+    assert!(stopped.is_ok(), "it waits for ever");
+    let patience = Duration::from_secs(10)..Duration::from_secs(11);
+    assert!(patience.contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    let outcome = waiting.await.unwrap();
+    assert!(is_unknown(&outcome), "{outcome:?}");
+    assert!(!machine.inner.commands().contains(&command("committed")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_shut_down_has_let_go_of_its_stores() {
     let (host, node, _) = leader_with_faulty_log().await;
