@@ -59,7 +59,7 @@ impl Settings {
     }
 }
 
-/// The ways compared, in the order of their turns.
+/// The ways compared.
 fn ways() -> Vec<Box<dyn Way>> {
     vec![
         Box::new(tcp::Tcp::plain()),
@@ -83,11 +83,13 @@ fn main() {
         load::warm_up(&place, lane);
     }
     let mut figures: Vec<Figures> = lanes.iter().map(|_| Figures::default()).collect();
-    for _ in 0..settings.rounds {
-        // Each load meets all ways at nearly the same time, whatever else the machine does.
+    for round in 0..settings.rounds {
+        // Each load meets all ways at nearly the same time, whatever else the machine does,
+        // and none of them always comes first after what the load before left behind.
         for load in load::ALL.iter().filter(|load| settings.wants(load.name)) {
-            for (lane, figures) in lanes.iter_mut().zip(&mut figures) {
-                (load.run)(&place, lane, settings.turn, figures);
+            for turn in 0..lanes.len() {
+                let way = (round + turn) % lanes.len();
+                (load.run)(&place, &mut lanes[way], settings.turn, &mut figures[way]);
             }
         }
     }
