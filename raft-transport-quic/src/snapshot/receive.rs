@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use crate::wire::{self, SnapshotBegin, SnapshotHave, SnapshotReply};
 
 /// So much is acknowledged at once, unless it is the last.
-pub(super) const ACKNOWLEDGED_BYTES: usize = 64 * 1024;
+pub(super) const ACKNOWLEDGED_BYTES: usize = 256 * 1024;
 const ACKNOWLEDGED_CHUNKS: u64 = 32;
 
 /// Reads a stream as far as it is of use, and replies if all is said.

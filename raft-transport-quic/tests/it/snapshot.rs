@@ -33,7 +33,7 @@ async fn a_snapshot_of_megabytes_arrives_whole() {
 /// A receiver acknowledges in steps that chunks of such sizes do not add up to.
 #[tokio::test]
 async fn chunks_of_any_size_get_across() {
-    for chunk in [1000, 60 << 10, (64 << 10) - 1, 65 << 10] {
+    for chunk in [1000, 60 << 10, (256 << 10) - 1, 257 << 10] {
         let (one, two) = pair();
         let source = Source {
             chunk,
