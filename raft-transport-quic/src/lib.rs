@@ -183,6 +183,7 @@ mod in_place;
 mod link;
 pub mod network;
 mod opening;
+mod outlet;
 mod parts;
 mod peer;
 mod queue;

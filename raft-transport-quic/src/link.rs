@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, RecvStream, SendStream, WriteError};
-use raft_core::{Envelope, MessageClass, NodeId};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use raft_core::{MessageClass, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -21,7 +21,8 @@ use crate::error::{CloseCode, Direction, Refusal};
 use crate::frame::{FrameBuilder, FrameError, FrameKind, FrameReader};
 use crate::identity::Identity;
 use crate::opening::{self, Opened, Parting};
-use crate::peer::{Current, NO_PEER, Peer, class_name, count_dropped};
+use crate::outlet::Outlet;
+use crate::peer::{Current, NO_PEER, Peer};
 use crate::refusals::printable_end;
 use crate::server::deliver;
 use crate::shared::Shared;
@@ -35,9 +36,6 @@ use crate::wire::{self, WireError};
 
 /// A connection that gave way to another is still read for so long.
 const LINGER: Duration = Duration::from_millis(500);
-/// How much goes into one frame, if it consists of several messages. The receiver reads
-/// one while the next is written: with longer ones, each side would wait for the other.
-const FRAME_TARGET: usize = 64 * 1024;
 /// Room for a value of `wire` beside messages, most of which are short.
 const SMALL: usize = 64;
 
@@ -156,14 +154,20 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
     ));
     if adopted {
         link.peer.drop_stale(shared.config.stale_after);
-        let writer = |class| Writer {
-            shared: Arc::clone(shared),
-            link: Arc::clone(&link),
-            class,
-            retired: retire.subscribe(),
+        let mut writer = |class, stream| {
+            let outlet = Outlet::new(link.peer.id, class, shared.config.max_frame);
+            let outlet = Arc::new(outlet);
+            link.peer.open(class, &outlet);
+            tasks.spawn(write(
+                Arc::clone(&link),
+                outlet,
+                class,
+                stream,
+                retire.subscribe(),
+            ));
         };
-        tasks.spawn(writer(MessageClass::Control).run(Some(opened.control)));
-        tasks.spawn(writer(MessageClass::Append).run(None));
+        writer(MessageClass::Control, Some(opened.control));
+        writer(MessageClass::Append, None);
     } else {
         retire.send_replace(true);
     }
@@ -279,74 +283,27 @@ async fn read_messages(
     Ok(())
 }
 
-/// Empties one class's queue into one stream.
-struct Writer {
-    shared: Arc<Shared>,
+/// Empties one class's queue into its stream, which is to be opened if there is none.
+async fn write(
     link: Arc<Link>,
+    outlet: Arc<Outlet>,
     class: MessageClass,
+    stream: Option<SendStream>,
     retired: watch::Receiver<bool>,
-}
-
-impl Writer {
-    async fn run(mut self, stream: Option<SendStream>) {
-        if let Err(error) = self.write(stream).await {
-            tracing::debug!(peer = %self.link.peer.id, %error, "a stream broke");
-            self.link
-                .connection
-                .close(CloseCode::Replaced.code(), b"a stream broke");
-        }
-    }
-
-    /// Ends cleanly, between two frames, when the connection is retired.
-    async fn write(&mut self, stream: Option<SendStream>) -> Result<(), WriteError> {
-        let mut stream = match stream {
+) {
+    let queue = link.peer.queue(class);
+    let writing = async {
+        let stream = match stream {
             Some(stream) => stream,
-            None => self.link.connection.open_uni().await?,
+            None => link.connection.open_uni().await?,
         };
-        prioritize(&stream, self.class);
-        let traffic = Traffic::sent(self.class, self.link.peer.id);
-        // Once for all frames: it takes its place in line only at the first.
-        let mut retired = self.retired.clone();
-        let retired = retired.wait_for(|retired| *retired);
-        tokio::pin!(retired);
-        loop {
-            let batch = tokio::select! {
-                biased;
-                _ = &mut retired => return Ok(()),
-                batch = self.link.peer.queue(self.class).take(FRAME_TARGET) => batch,
-            };
-            for mut frame in self.frames(&batch) {
-                traffic.count(frame.iter().map(Bytes::len).sum());
-                stream.write_all_chunks(&mut frame).await?;
-            }
-        }
+        outlet.run(stream, queue, retired).await
+    };
+    if let Err(error) = writing.await {
+        tracing::debug!(peer = %link.peer.id, %error, "a stream broke");
+        link.connection
+            .close(CloseCode::Replaced.code(), b"a stream broke");
     }
-
-    /// The batch as one frame, in parts; as one frame each if that would be too long.
-    fn frames(&self, batch: &[Envelope]) -> Vec<Vec<Bytes>> {
-        match encode_messages(batch, self.shared.config.max_frame) {
-            Ok(frame) => vec![frame],
-            Err(_) if batch.len() > 1 => batch.chunks(1).flat_map(|one| self.frames(one)).collect(),
-            Err(reason) => {
-                count_dropped(self.class, "too_large", 1);
-                tracing::error!(
-                    peer = %self.link.peer.id,
-                    message = batch.first().map(|envelope| envelope.message.name()),
-                    reason,
-                    "a message cannot be sent"
-                );
-                Vec::new()
-            }
-        }
-    }
-}
-
-fn encode_messages(batch: &[Envelope], limit: usize) -> Result<Vec<Bytes>, String> {
-    let mut frame = FrameBuilder::new(FrameKind::Messages, 0);
-    wire::encode_batch_in(batch, &mut frame).map_err(|error| error.to_string())?;
-    frame
-        .finish_parts(limit)
-        .map_err(|error| format!("{error}; raise max_frame on all nodes"))
 }
 
 /// One value of `wire` as a frame.
@@ -358,17 +315,4 @@ pub(crate) fn encode_frame<T: serde::Serialize>(
     let mut frame = FrameBuilder::new(kind, SMALL);
     wire::encode(value, frame.body()).map_err(|error| error.to_string())?;
     frame.finish(limit).map_err(|error| error.to_string())
-}
-
-/// Gives a stream its class's place in line.
-pub(crate) fn prioritize(stream: &SendStream, class: MessageClass) {
-    let priority = match class {
-        MessageClass::Control => 2,
-        MessageClass::Append => 1,
-        MessageClass::Snapshot => 0,
-    };
-    // Fails only on a stream that ended, which the next write will tell.
-    if stream.set_priority(priority).is_err() {
-        tracing::debug!(class = class_name(class), "a stream ended early");
-    }
 }

@@ -10,7 +10,7 @@
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use quinn::Connection;
@@ -22,7 +22,8 @@ use crate::config::QuicConfig;
 use crate::credentials::Credentials;
 use crate::error::{CloseCode, Direction};
 use crate::link::{self, Dialled};
-use crate::queue::BoundedQueue;
+use crate::outlet::Outlet;
+use crate::queue::{BoundedQueue, QueueLimit};
 use crate::refusals::printable_end;
 use crate::shared::Shared;
 use crate::telemetry::{FailureReason, count_handshake_failure};
@@ -32,12 +33,51 @@ const SERVER_NAME: &str = "raft";
 /// What a peer hears that was removed.
 pub(crate) const NO_PEER: &str = "no longer a peer";
 
+/// More than that is left to the task that empties the queue: whoever sends it has other
+/// things to do than to encode it.
+const AT_ONCE: usize = 8 * 1024;
+/// What comes sooner after what was queued before comes in a burst.
+const APART: Duration = Duration::from_micros(50);
+
 /// What is known of one peer.
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
-    control: BoundedQueue,
-    append: BoundedQueue,
+    control: Lane,
+    append: Lane,
     state: watch::Sender<PeerState>,
+}
+
+/// What waits in a class, and the way out if there is one.
+struct Lane {
+    queue: BoundedQueue,
+    outlet: Mutex<Weak<Outlet>>,
+}
+
+impl Lane {
+    fn new(limit: QueueLimit) -> Self {
+        Self {
+            queue: BoundedQueue::new(limit),
+            outlet: Mutex::new(Weak::new()),
+        }
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Weak<Outlet>> {
+        // It is whole, whatever panicked.
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues messages and has them sent; answers how many older ones were dropped.
+    fn push(&self, run: impl Iterator<Item = Envelope>) -> u64 {
+        let pushed = self.queue.push(run);
+        let is_little = pushed.waiting_bytes <= AT_ONCE;
+        let is_apart = pushed.after.is_none_or(|after| after >= APART);
+        let outlet = (is_little && is_apart).then(|| self.outlet().upgrade());
+        let outlet = outlet.flatten();
+        if !outlet.is_some_and(|outlet| outlet.write_at_once(&self.queue)) {
+            self.queue.call();
+        }
+        pushed.dropped
+    }
 }
 
 #[derive(Default)]
@@ -85,8 +125,8 @@ impl Peer {
     pub(crate) fn new(id: NodeId, address: String, config: &QuicConfig) -> Self {
         Self {
             id,
-            control: BoundedQueue::new(config.control_queue),
-            append: BoundedQueue::new(config.append_queue),
+            control: Lane::new(config.control_queue),
+            append: Lane::new(config.append_queue),
             state: watch::Sender::new(PeerState {
                 address,
                 ..PeerState::default()
@@ -96,10 +136,19 @@ impl Peer {
 
     /// What waits in a class; snapshots do not wait here.
     pub(crate) fn queue(&self, class: MessageClass) -> &BoundedQueue {
+        &self.lane(class).queue
+    }
+
+    const fn lane(&self, class: MessageClass) -> &Lane {
         match class {
             MessageClass::Control => &self.control,
             MessageClass::Append | MessageClass::Snapshot => &self.append,
         }
+    }
+
+    /// From now on messages of a class may take this way out.
+    pub(crate) fn open(&self, class: MessageClass, outlet: &Arc<Outlet>) {
+        *self.lane(class).outlet() = Arc::downgrade(outlet);
     }
 
     /// Puts a batch into the queues of its classes; a run of one class at once.
@@ -107,7 +156,7 @@ impl Peer {
         let mut left = batch.into_iter().peekable();
         while let Some(class) = left.peek().map(|next| next.message.class()) {
             let run = std::iter::from_fn(|| left.next_if(|e| e.message.class() == class));
-            let dropped = self.queue(class).push(run);
+            let dropped = self.lane(class).push(run);
             count_dropped(class, "queue_full", dropped);
         }
     }

@@ -34,6 +34,18 @@ struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     dropped: u64,
+    last_push: Option<Instant>,
+}
+
+/// How it stands after messages were added.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    /// How many older messages were dropped for them.
+    pub(crate) dropped: u64,
+    /// What waits now, in bytes.
+    pub(crate) waiting_bytes: usize,
+    /// How long after the push before, if there was one.
+    pub(crate) after: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -53,31 +65,36 @@ impl BoundedQueue {
         }
     }
 
-    /// Adds messages; returns how many older ones were dropped for them. One
-    /// lock, one look at the clock and one wake-up, however many they are.
-    pub(crate) fn push(&self, envelopes: impl IntoIterator<Item = Envelope>) -> u64 {
+    /// Adds messages. One lock and one look at the clock, however many they are. Whoever
+    /// empties the queue is to be [called](Self::call) afterwards.
+    pub(crate) fn push(&self, envelopes: impl IntoIterator<Item = Envelope>) -> Pushed {
         let since = Instant::now();
         let mut state = self.state();
         let before = state.dropped;
         for envelope in envelopes {
             state.push(envelope, since, self.limit);
         }
-        let dropped = state.dropped - before;
-        drop(state);
-        self.filled.notify_one();
-        dropped
+        let last = state.last_push.replace(since);
+        Pushed {
+            dropped: state.dropped - before,
+            waiting_bytes: state.bytes,
+            after: last.map(|last| since.duration_since(last)),
+        }
     }
 
-    /// Waits until something is queued, then takes messages up to about `bytes`.
-    /// For one consumer; dropping the future loses nothing.
-    pub(crate) async fn take(&self, bytes: usize) -> Vec<Envelope> {
-        loop {
-            let batch = self.state().take(bytes);
-            if !batch.is_empty() {
-                return batch;
-            }
-            self.filled.notified().await;
-        }
+    /// Takes messages up to about `bytes`, in their order.
+    pub(crate) fn take(&self, bytes: usize) -> Vec<Envelope> {
+        self.state().take(bytes)
+    }
+
+    /// Has the one who waits look at the queue, now or when it waits next.
+    pub(crate) fn call(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits for a call. For one task; dropping the future loses nothing.
+    pub(crate) async fn called(&self) {
+        self.filled.notified().await;
     }
 
     /// Drops what has waited longer than `age`; returns how many that were.
@@ -222,10 +239,10 @@ mod tests {
     async fn a_full_queue_drops_its_oldest() {
         let queue = queue(2, NO_BYTE_LIMIT);
 
-        let dropped: Vec<_> = (1..=3).map(|i| queue.push([commit(i)])).collect();
+        let dropped: Vec<_> = (1..=3).map(|i| queue.push([commit(i)]).dropped).collect();
 
         assert_eq!(dropped, [0, 0, 1]);
-        assert_eq!(queue.take(NO_BYTE_LIMIT).await, [commit(2), commit(3)]);
+        assert_eq!(queue.take(NO_BYTE_LIMIT), [commit(2), commit(3)]);
     }
 
     #[tokio::test]
@@ -236,7 +253,7 @@ mod tests {
         queue.push([probe(1)]);
         queue.push([probe(2)]);
 
-        assert_eq!(queue.take(NO_BYTE_LIMIT).await, [proposal(1), probe(2)]);
+        assert_eq!(queue.take(NO_BYTE_LIMIT), [proposal(1), probe(2)]);
     }
 
     #[test]
@@ -287,8 +304,8 @@ mod tests {
             queue.push([proposal(1_000)]);
         }
 
-        assert_eq!(queue.take(2_500).await.len(), 2);
-        assert_eq!(queue.take(1).await.len(), 1);
+        assert_eq!(queue.take(2_500).len(), 2);
+        assert_eq!(queue.take(1).len(), 1);
     }
 
     #[test]

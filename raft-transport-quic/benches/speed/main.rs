@@ -1,7 +1,8 @@
 //! What Raft's messages cost over QUIC beside TCP, TLS on TCP, and quinn by itself.
 //!
 //! ```text
-//! cargo bench -p raft-transport-quic -- [--quick] [--seconds S] [--way NAME] [--load NAME]
+//! cargo bench -p raft-transport-quic -- [--quick] [--seconds S] [--threads N]
+//!                                       [--way NAME] [--load NAME]
 //! ```
 //!
 //! All ways carry the same envelopes, encoded by the same code into the same
@@ -31,6 +32,8 @@ pub(crate) struct Settings {
     rounds: usize,
     /// How long one load runs in one round.
     turn: Duration,
+    /// Of each node's runtime.
+    pub(crate) threads: usize,
     /// For a profiler: one way alone, one load alone.
     only_way: Option<String>,
     only_load: Option<String>,
@@ -49,6 +52,9 @@ impl Settings {
         Self {
             rounds: if is_quick { 3 } else { 7 },
             turn: Duration::from_secs_f64(seconds.unwrap_or(turn)),
+            threads: after("--threads")
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(1),
             only_way: after("--way"),
             only_load: after("--load"),
         }
@@ -73,7 +79,7 @@ fn ways() -> Vec<Box<dyn Way>> {
 
 fn main() {
     let settings = Settings::from_arguments();
-    let place = Place::new();
+    let place = Place::new(settings.threads);
     let mut ways = ways();
     if let Some(only) = &settings.only_way {
         ways.retain(|way| way.name() == only);

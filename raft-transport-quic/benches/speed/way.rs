@@ -32,10 +32,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new() -> Self {
+    /// Two nodes, each with so many threads.
+    pub(crate) fn new(threads: usize) -> Self {
         let node = |name: &str| {
             Builder::new_multi_thread()
-                .worker_threads(1)
+                .worker_threads(threads)
                 .thread_name(name)
                 .enable_all()
                 .build()

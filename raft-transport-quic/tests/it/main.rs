@@ -6,6 +6,7 @@
 )]
 
 mod alone;
+mod at_once;
 mod bulk;
 mod conformance;
 mod duties;
