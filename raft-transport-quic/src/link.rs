@@ -157,7 +157,7 @@ async fn serve(shared: &Arc<Shared>, opened: Opened, dialled_at: Option<String>)
         let mut writer = |class, stream| {
             let outlet = Outlet::new(link.peer.id, class, shared.config.max_frame);
             let outlet = Arc::new(outlet);
-            link.peer.open(class, &outlet);
+            link.peer.open(class, &outlet, connection);
             tasks.spawn(write(
                 Arc::clone(&link),
                 outlet,

@@ -2,9 +2,10 @@
 //!
 //! A task empties the queue into the stream. But to wake it takes as long as to write a
 //! small message, and longer where a runtime has several threads, so whoever queues little
-//! and finds the stream idle writes it at once. That never waits: what finds no room in
-//! the stream is left to the task. Nor does it where messages come in a burst, of which the
-//! task makes one frame.
+//! and finds the stream idle writes it at once. It waits for no peer: what finds no room in
+//! the stream is left to the task. But quinn does its work on a connection under a lock, so
+//! it may wait for a batch of datagrams that is being encrypted. Messages that come in a
+//! burst are left to the task as well, which makes one frame of them.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -66,6 +67,8 @@ impl Outlet {
         });
         let written = self.write(queue, &mut retired).await;
         *self.pen.lock().await = None;
+        // A call may have been meant for whoever writes from now on.
+        queue.call();
         written
     }
 
@@ -99,12 +102,14 @@ impl Outlet {
         }
     }
 
-    /// What somebody else began is finished, too.
+    /// Ends the stream when what somebody began is written; nobody begins more in between.
     async fn end(&self) -> Result<(), WriteError> {
-        match self.pen.lock().await.as_mut() {
-            Some(pen) => pen.write_rest().await,
-            None => Ok(()),
+        let mut place = self.pen.lock().await;
+        if let Some(pen) = place.as_mut() {
+            pen.write_rest().await?;
         }
+        *place = None;
+        Ok(())
     }
 
     /// Writes what `queue` holds, as far as that goes without waiting. Answers whether
@@ -119,8 +124,9 @@ impl Outlet {
         if let Some(frames) = self.frames_of(queue) {
             pen.begin(frames);
         }
-        // Whoever comes between the end of this and the next look calls the task.
-        pen.write_now() && queue.len() == 0
+        // Whoever comes after that look and before the pen is free calls the task.
+        let is_written = pen.write_now();
+        queue.pause_begins() && is_written
     }
 
     /// What waits, if anything does, as one frame; as one for each message if that would be

@@ -146,9 +146,14 @@ impl Peer {
         }
     }
 
-    /// From now on messages of a class may take this way out.
-    pub(crate) fn open(&self, class: MessageClass, outlet: &Arc<Outlet>) {
-        *self.lane(class).outlet() = Arc::downgrade(outlet);
+    /// From now on messages of a class may take this way out, if its connection is still
+    /// the one in use.
+    pub(crate) fn open(&self, class: MessageClass, outlet: &Arc<Outlet>, of: &Connection) {
+        // Held, so that a connection that is adopted meanwhile opens its own afterwards.
+        let state = self.state.borrow();
+        if state.is_current(of) {
+            *self.lane(class).outlet() = Arc::downgrade(outlet);
+        }
     }
 
     /// Puts a batch into the queues of its classes; a run of one class at once.
@@ -254,10 +259,7 @@ impl Peer {
     /// Forgets a connection that ended, if it is the one in use.
     pub(crate) fn release(&self, ended: &Connection) {
         self.state.send_if_modified(|state| {
-            let in_use = state
-                .current
-                .as_ref()
-                .is_some_and(|c| c.connection.stable_id() == ended.stable_id());
+            let in_use = state.is_current(ended);
             if in_use {
                 state.current = None;
             }
@@ -277,6 +279,11 @@ impl Peer {
 }
 
 impl PeerState {
+    fn is_current(&self, connection: &Connection) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|c| c.connection.stable_id() == connection.stable_id())
+    }
+
     /// Whether a connection is to be dialled.
     fn wants_connection(&self) -> bool {
         let current = self.current.as_ref();

@@ -34,7 +34,8 @@ struct State {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     dropped: u64,
-    last_push: Option<Instant>,
+    /// When something was last queued, or written at once.
+    pause_since: Option<Instant>,
 }
 
 /// How it stands after messages were added.
@@ -44,7 +45,7 @@ pub(crate) struct Pushed {
     pub(crate) dropped: u64,
     /// What waits now, in bytes.
     pub(crate) waiting_bytes: usize,
-    /// How long after the push before, if there was one.
+    /// How long after what came before, if something did.
     pub(crate) after: Option<Duration>,
 }
 
@@ -74,12 +75,19 @@ impl BoundedQueue {
         for envelope in envelopes {
             state.push(envelope, since, self.limit);
         }
-        let last = state.last_push.replace(since);
+        let last = state.pause_since.replace(since);
         Pushed {
             dropped: state.dropped - before,
             waiting_bytes: state.bytes,
             after: last.map(|last| since.duration_since(last)),
         }
+    }
+
+    /// Counts the time until the next push from now on. Answers whether nothing waits.
+    pub(crate) fn pause_begins(&self) -> bool {
+        let mut state = self.state();
+        state.pause_since = Some(Instant::now());
+        state.waiting.is_empty()
     }
 
     /// Takes messages up to about `bytes`, in their order.

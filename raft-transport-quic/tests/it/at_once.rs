@@ -4,16 +4,49 @@ use std::time::Duration;
 
 use raft_core::{Message, Network};
 
-use crate::support::{Random, append, heartbeat, pair};
+use crate::support::{Node, Random, append, heartbeat, pair, until};
 
 /// Longer than what counts as one burst with what was sent before.
 const APART: Duration = Duration::from_millis(1);
 
+/// Two nodes, and one connection between them: of the two that they dial, one ends.
+async fn settled_pair() -> (Node, Node) {
+    let (one, two) = pair();
+    one.reaches(&two, 0).await;
+    until("one connection is left", || {
+        one.network.open_connections() == 1 && two.network.open_connections() == 1
+    })
+    .await;
+    one.reaches(&two, 1).await;
+    (one, two)
+}
+
+fn index_of(message: &Message) -> Option<u64> {
+    match message {
+        Message::AppendEntries(append) => Some(append.previous.index.get() + 1),
+        _ => None,
+    }
+}
+
+/// All appends up to this one, in their order, and each whole.
+async fn arrive(one: &Node, two: &Node, sizes: &[usize]) {
+    let count = sizes.len() as u64;
+    two.inbox
+        .wait("the last append", |all| {
+            all.iter().any(|one| index_of(&one.message) == Some(count))
+        })
+        .await;
+    let found = two.inbox.messages();
+    let found = found.iter().filter(|it| index_of(&it.message).is_some());
+    let sent = (1..).zip(sizes);
+    let sent = sent.map(|(index, size)| append(one.id, two.id, index, *size));
+    assert!(found.cloned().eq(sent));
+}
+
 /// The runtime has one thread, so no task has run when the queue is looked at.
 #[tokio::test]
 async fn a_small_message_has_left_when_its_sender_goes_on() {
-    let (one, two) = pair();
-    one.reaches(&two, 1).await;
+    let (one, two) = settled_pair().await;
     for number in 2..5 {
         tokio::time::sleep(APART).await;
         let message = heartbeat(one.id, two.id, number);
@@ -28,8 +61,7 @@ async fn a_small_message_has_left_when_its_sender_goes_on() {
 
 #[tokio::test]
 async fn a_large_message_is_left_to_the_task() {
-    let (one, two) = pair();
-    one.reaches(&two, 1).await;
+    let (one, two) = settled_pair().await;
     let message = append(one.id, two.id, 1, 100_000);
 
     one.network.send(two.id, vec![message.clone()]);
@@ -41,15 +73,15 @@ async fn a_large_message_is_left_to_the_task() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn messages_of_one_class_arrive_in_their_order_whoever_writes_them() {
-    const COUNT: u64 = 600;
-    let (one, two) = pair();
-    one.reaches(&two, 1).await;
+    let (one, two) = settled_pair().await;
     let mut random = Random(7);
+    let sizes: Vec<usize> = (0..600)
+        .map(|_| [10, 2_000, 30_000][random.below(3)])
+        .collect();
 
-    for index in 1..=COUNT {
-        let size = [10, 2_000, 30_000][random.below(3)];
-        one.network
-            .send(two.id, vec![append(one.id, two.id, index, size)]);
+    for (index, size) in (1..).zip(&sizes) {
+        let message = append(one.id, two.id, index, *size);
+        one.network.send(two.id, vec![message]);
         match random.below(4) {
             0 => tokio::time::sleep(APART).await,
             1 => tokio::task::yield_now().await,
@@ -57,17 +89,25 @@ async fn messages_of_one_class_arrive_in_their_order_whoever_writes_them() {
         }
     }
 
-    let index_of = |message: &Message| match message {
-        Message::AppendEntries(append) => append.previous.index.get() + 1,
-        _ => 0,
-    };
-    two.inbox
-        .wait("the last append", |all| {
-            all.iter().any(|one| index_of(&one.message) == COUNT)
-        })
-        .await;
-    let found = two.inbox.messages();
-    let found: Vec<u64> = found.iter().map(|one| index_of(&one.message)).collect();
-    let appends: Vec<u64> = found.into_iter().filter(|index| *index > 0).collect();
-    assert_eq!(appends, (1..=COUNT).collect::<Vec<_>>());
+    arrive(&one, &two, &sizes).await;
+}
+
+/// The runtime has one thread, so nobody reads meanwhile.
+#[tokio::test]
+async fn what_finds_no_room_in_the_stream_is_finished_by_the_task() {
+    let (one, two) = settled_pair().await;
+    let waiting = || one.network.peer_status(two.id).unwrap().waiting_append;
+    let mut sizes = Vec::new();
+
+    while waiting() < 3 {
+        std::thread::sleep(Duration::from_micros(100));
+        sizes.push(4_000);
+        let index = sizes.len() as u64;
+        let message = append(one.id, two.id, index, 4_000);
+        one.network.send(two.id, vec![message]);
+        assert!(index < 5_000, "there is room for ever");
+    }
+
+    assert!(sizes.len() > 100, "{} filled the stream", sizes.len());
+    arrive(&one, &two, &sizes).await;
 }
